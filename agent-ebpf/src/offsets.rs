@@ -1,0 +1,82 @@
+//! Where the kernel keeps what the probes read. Resolved from the running kernel's BTF at start and
+//! loaded as a frozen read-only global, so the verifier sees constants and removes dead branches.
+
+use crate::wire;
+
+/// Offset of a field that this kernel does not have. Probes must branch on it, never guess.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($size:literal; $($(#[$meta:meta])* $name:ident: $($path:literal)|+;)*) => {
+        wire! {
+            /// Byte offsets, [`ABSENT`] where the kernel has no such field.
+            pub struct Offsets [$size] { $($(#[$meta])* pub $name: u32,)* }
+        }
+
+        impl Offsets {
+            /// Nothing known: every feature that needs a field is off.
+            pub const ABSENT: Self = Self { $($name: ABSENT,)* };
+        }
+
+        /// Field name and the `struct.member.path` candidates to try, in the order of [`Offsets`].
+        #[cfg(not(target_arch = "bpf"))]
+        pub const FIELDS: &[(&str, &[&str])] = &[$((stringify!($name), &[$($path),+]),)*];
+    };
+}
+
+offsets! { 212;
+    // Registers at system call entry and exit: x86-64 | arm64. `+N` adds bytes.
+    regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
+    regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
+    regs_arg1: "pt_regs.si" | "pt_regs.regs+8";
+    regs_arg2: "pt_regs.dx" | "pt_regs.regs+16";
+    regs_arg3: "pt_regs.r10" | "pt_regs.regs+24";
+    task_tgid: "task_struct.tgid";
+    task_pid: "task_struct.pid";
+    task_group_leader: "task_struct.group_leader";
+    task_real_parent: "task_struct.real_parent";
+    task_start_boottime: "task_struct.start_boottime" | "task_struct.real_start_time";
+    task_exit_code: "task_struct.exit_code";
+    task_mm: "task_struct.mm";
+    task_files: "task_struct.files";
+    task_nsproxy: "task_struct.nsproxy";
+    task_cgroups: "task_struct.cgroups";
+    task_signal: "task_struct.signal";
+    signal_live: "signal_struct.live";
+    mm_arg_start: "mm_struct.arg_start";
+    mm_arg_end: "mm_struct.arg_end";
+    bprm_filename: "linux_binprm.filename";
+    nsproxy_pid_ns: "nsproxy.pid_ns_for_children";
+    pid_ns_inum: "pid_namespace.ns.inum";
+    css_set_subsys: "css_set.subsys";
+    css_set_dfl_cgrp: "css_set.dfl_cgrp";
+    css_cgroup: "cgroup_subsys_state.cgroup";
+    cgroup_kn: "cgroup.kn";
+    kn_id: "kernfs_node.id";
+    kn_name: "kernfs_node.name";
+    kn_parent: "kernfs_node.__parent" | "kernfs_node.parent";
+    files_fdt: "files_struct.fdt";
+    fdt_max_fds: "fdtable.max_fds";
+    fdt_fd: "fdtable.fd";
+    file_inode: "file.f_inode";
+    file_private_data: "file.private_data";
+    inode_mode: "inode.i_mode";
+    socket_sk: "socket.sk";
+    socket_type: "socket.type";
+    sk_family: "sock.__sk_common.skc_family";
+    sk_state: "sock.__sk_common.skc_state";
+    sk_daddr: "sock.__sk_common.skc_daddr";
+    sk_rcv_saddr: "sock.__sk_common.skc_rcv_saddr";
+    sk_dport: "sock.__sk_common.skc_dport";
+    sk_num: "sock.__sk_common.skc_num";
+    sk_v6_daddr: "sock.__sk_common.skc_v6_daddr";
+    sk_v6_rcv_saddr: "sock.__sk_common.skc_v6_rcv_saddr";
+    sk_protocol: "sock.sk_protocol";
+    sk_err: "sock.sk_err";
+    tcp_srtt_us: "tcp_sock.srtt_us";
+    tcp_total_retrans: "tcp_sock.total_retrans";
+    tcp_bytes_acked: "tcp_sock.bytes_acked";
+    tcp_bytes_received: "tcp_sock.bytes_received";
+    tcp_segs_in: "tcp_sock.segs_in";
+    tcp_segs_out: "tcp_sock.segs_out";
+}

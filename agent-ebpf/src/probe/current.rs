@@ -1,0 +1,42 @@
+//! The task that is running.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf};
+
+use super::read::field;
+use crate::{
+    offsets::Offsets,
+    process::{ProcessKey, TICK_NS},
+};
+
+/// The running task: typed where the kernel types it.
+#[inline(always)]
+pub fn current_task<const BTF: bool>() -> *const u8 {
+    // SAFETY: both helpers take no argument and always return the current task.
+    unsafe {
+        if BTF {
+            bpf_get_current_task_btf() as *const u8
+        } else {
+            bpf_get_current_task() as *const u8
+        }
+    }
+}
+
+/// Key of the process that `task` belongs to.
+#[inline(always)]
+pub fn process_key<const BTF: bool>(task: *const u8, tgid: u32, offsets: &Offsets) -> ProcessKey {
+    ProcessKey { tgid, start_ticks: start_ticks::<BTF>(task, offsets).unwrap_or(0) }
+}
+
+/// Key of the running process.
+#[inline(always)]
+pub fn current_process<const BTF: bool>(offsets: &Offsets) -> ProcessKey {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    process_key::<BTF>(current_task::<BTF>(), tgid, offsets)
+}
+
+#[inline(always)]
+fn start_ticks<const BTF: bool>(task: *const u8, offsets: &Offsets) -> Option<u32> {
+    let leader: *const u8 = field::<BTF, _>(task, offsets.task_group_leader)?;
+    let start_ns: u64 = field::<BTF, _>(leader, offsets.task_start_boottime)?;
+    Some((start_ns / TICK_NS) as u32)
+}

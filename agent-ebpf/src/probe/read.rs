@@ -1,0 +1,47 @@
+//! Reads of kernel memory.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+
+use crate::offsets::ABSENT;
+
+/// Copies a value from any kernel address.
+#[inline(always)]
+pub fn kernel<T>(address: u64) -> Option<T> {
+    // SAFETY: the helper checks the address and fails instead of faulting.
+    unsafe { bpf_probe_read_kernel(address as *const T).ok() }
+}
+
+/// Copies a field from any kernel address; `None` when the kernel has no such field.
+#[inline(always)]
+pub fn kernel_field<T>(base: u64, offset: u32) -> Option<T> {
+    if offset == ABSENT || base == 0 {
+        return None;
+    }
+    kernel(base + u64::from(offset))
+}
+
+/// Reads a field of a kernel structure: directly where the verifier knows the pointer's type
+/// (`BTF`), through a probe read elsewhere. `base` must come from a typed pointer when `BTF`.
+#[inline(always)]
+pub fn field<const BTF: bool, T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+    if offset == ABSENT {
+        return None;
+    }
+    if BTF {
+        // SAFETY: the verifier turns the load into one that cannot fault.
+        Some(unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) })
+    } else {
+        kernel(base as u64 + u64::from(offset))
+    }
+}
+
+/// Adds to a counter that several CPUs may touch.
+#[inline(always)]
+pub fn add(counter: *mut u64, value: u64) {
+    // SAFETY: the pointer is a map value that the verifier checked; the instruction is atomic.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            counter, value,
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! TCP: retransmits, connects, resets, round-trip time, bytes.

@@ -1,0 +1,15 @@
+//! Points per workload and window; histograms; the cardinality limit.
+
+crate::settings! {
+    /// Aggregation.
+    pub struct Settings {
+        /// Time between two exports.
+        pub interval: crate::config::Span = crate::config::Span::secs(10),
+        /// Most points per metric and resource; what is beyond goes into one overflow point.
+        pub cardinality_limit: u32 = 2000,
+        /// `exponential` or `explicit` histograms.
+        pub histogram: String = "exponential".to_owned(),
+        /// Whether points that belong to one process carry `process.pid` and `process.executable.name`.
+        pub process_attributes: bool = true,
+    }
+}

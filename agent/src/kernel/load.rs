@@ -1,0 +1,144 @@
+//! Loads an object and attaches its probes: the first variant the kernel accepts serves.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Program, ProgramError},
+};
+
+use super::{
+    health::{ProbeHealth, Refusal},
+    plan::{Hook, Need, Variant},
+    share::{SHARED, SharedMaps},
+};
+use crate::signals::{Setup, SignalDef};
+
+/// Why a signal is not there. Others go on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the kernel refused the object of signal `{signal}`")]
+    Object { signal: &'static str, source: aya::EbpfError },
+    #[error("required probe `{probe}` of signal `{signal}` is not available: {reason}")]
+    Required { signal: &'static str, probe: &'static str, reason: String },
+}
+
+/// A loaded object. Dropping it detaches its programs and frees its maps.
+pub struct Loaded {
+    pub bpf: Ebpf,
+    pub health: Vec<ProbeHealth>,
+}
+
+/// Loads `object` for `signal` and attaches the probes of `probes`.
+///
+/// `btf` is aya's own view of the kernel's types, parsed once by the caller because it is dear.
+pub fn load(
+    signal: &'static SignalDef,
+    object: &[u8],
+    setup: &Setup<'_>,
+    btf: Option<&aya::Btf>,
+    shared: Option<&SharedMaps>,
+) -> Result<Loaded, (LoadError, Vec<ProbeHealth>)> {
+    let globals = (signal.globals)(setup);
+    let sizes = (signal.map_sizes)(setup);
+    let mut loader = EbpfLoader::new();
+    loader.btf(btf).allow_unsupported_maps();
+    for global in &globals {
+        loader.override_global(global.name, global.bytes.as_slice(), false);
+    }
+    for (name, size) in &sizes {
+        loader.map_max_entries(name, *size);
+    }
+    for name in SHARED {
+        if let Some(shared) = shared {
+            loader.map_pin_path(*name, shared.path(name));
+        }
+    }
+    let mut bpf = loader
+        .load(object)
+        .map_err(|source| (LoadError::Object { signal: signal.name, source }, Vec::new()))?;
+    let mut health = Vec::new();
+    let mut missing = None;
+    for probe in signal.probes {
+        let mut outcome = ProbeHealth {
+            signal: signal.name,
+            probe: probe.name,
+            required: probe.need == Need::Required,
+            serving: None,
+            refused: Vec::new(),
+        };
+        for variant in probe.variants {
+            if !variant.hook.plausible(setup.features) {
+                let reason = "the kernel has no BTF".to_owned();
+                outcome.refused.push(Refusal { program: variant.program, reason });
+                continue;
+            }
+            match attach(&mut bpf, variant, btf) {
+                Ok(()) => {
+                    outcome.serving = Some(variant.program);
+                    break;
+                }
+                Err(error) => {
+                    let reason = reason(&error);
+                    outcome.refused.push(Refusal { program: variant.program, reason });
+                }
+            }
+        }
+        if outcome.serving.is_none() && outcome.required && missing.is_none() {
+            let reason =
+                outcome.refused.last().map_or_else(String::new, |last| last.reason.clone());
+            missing = Some(LoadError::Required { signal: signal.name, probe: probe.name, reason });
+        }
+        health.push(outcome);
+    }
+    match missing {
+        Some(error) => Err((error, health)),
+        None => Ok(Loaded { bpf, health }),
+    }
+}
+
+fn attach(bpf: &mut Ebpf, variant: &Variant, btf: Option<&aya::Btf>) -> Result<(), ProgramError> {
+    let Some(program) = bpf.program_mut(variant.program) else {
+        return Err(ProgramError::NotLoaded);
+    };
+    match (variant.hook, program, btf) {
+        (Hook::BtfTracepoint(name), Program::BtfTracePoint(program), Some(btf)) => {
+            program.load(name, btf)?;
+            program.attach()?;
+        }
+        (Hook::RawTracepoint(name), Program::RawTracePoint(program), _) => {
+            program.load()?;
+            program.attach(name)?;
+        }
+        (Hook::Iterator(target), Program::Iter(program), Some(btf)) => program.load(target, btf)?,
+        _ => return Err(ProgramError::UnexpectedProgramType),
+    }
+    Ok(())
+}
+
+/// The error and its causes in one line; of a verifier log only its last words.
+fn reason(error: &ProgramError) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let part = match lines.as_slice() {
+            [] => String::new(),
+            [one] => (*one).to_owned(),
+            [first, .., last] => format!("{first} … {last}"),
+        };
+        if !parts.iter().any(|known| known.contains(&part)) {
+            parts.push(part);
+        }
+        cause = error.source();
+    }
+    parts.join(": ")
+}
+
+/// Where the kernel publishes its types.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// aya's view of the kernel's types, or `None` with the reason.
+pub fn kernel_btf() -> Result<aya::Btf, String> {
+    aya::Btf::from_sys_fs().map_err(|error| format!("{VMLINUX}: {error}"))
+}

@@ -1,0 +1,21 @@
+//! Runs any BPF object and knows no signal. The only module of the agent with `unsafe`.
+#![expect(unsafe_code, reason = "the kernel border: system calls and plain-data casts")]
+
+pub mod btf;
+pub mod features;
+pub mod health;
+mod load;
+pub mod plan;
+pub mod ring;
+mod share;
+
+pub use load::{LoadError, Loaded, kernel_btf, load};
+pub use share::SharedMaps;
+
+/// Lets any wire type be a map key or value. The one `unsafe impl aya::Pod` of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Wire<T>(pub T);
+
+// SAFETY: `bytemuck::Pod` is derived, and the derive refuses padding and invalid bit patterns.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Wire<T> {}

@@ -1,0 +1,65 @@
+//! Which programs may serve a probe, in what order. Decides nothing about the kernel by itself.
+
+use super::features::Features;
+
+/// Where a program attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    BtfTracepoint(&'static str),
+    RawTracepoint(&'static str),
+    /// Not attached, but run on demand: a BPF iterator over this target.
+    Iterator(&'static str),
+}
+
+impl Hook {
+    /// Whether trying makes sense at all. Only the attempt decides.
+    pub fn plausible(&self, features: &Features) -> bool {
+        match self {
+            Self::BtfTracepoint(_) | Self::Iterator(_) => features.btf,
+            Self::RawTracepoint(_) => true,
+        }
+    }
+}
+
+/// One way to see something: a program of the object and where it attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub program: &'static str,
+    pub hook: Hook,
+}
+
+/// Whether the signal is worth anything without the probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Required,
+    Optional,
+}
+
+/// One thing a signal wants to see, with the ways to see it, cheapest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    pub name: &'static str,
+    pub need: Need,
+    pub variants: &'static [Variant],
+}
+
+/// tp_btf first, raw_tp second: the pair that `twin!` makes.
+#[macro_export]
+macro_rules! twin_probe {
+    ($name:literal, $need:ident, $tracepoint:literal, $btf:literal, $raw:literal) => {
+        $crate::kernel::plan::Probe {
+            name: $name,
+            need: $crate::kernel::plan::Need::$need,
+            variants: &[
+                $crate::kernel::plan::Variant {
+                    program: $btf,
+                    hook: $crate::kernel::plan::Hook::BtfTracepoint($tracepoint),
+                },
+                $crate::kernel::plan::Variant {
+                    program: $raw,
+                    hook: $crate::kernel::plan::Hook::RawTracepoint($tracepoint),
+                },
+            ],
+        }
+    };
+}
