@@ -46,7 +46,7 @@ wire! {
     }
 
     /// One exchange as the fast path saw it. All times are `CLOCK_MONOTONIC` nanoseconds.
-    pub struct Exchange [144] {
+    pub struct Exchange [136] {
         pub kind: u32,
         /// Bytes of the request head that follow the record (at most [`HEAD_KEPT`]).
         pub head_kept: u32,
@@ -96,7 +96,7 @@ wire! {
 
     /// Value of the map `CONNECTIONS` (key: kernel address of the socket, u64). The user side only
     /// reads it, to find exchanges whose response ended and whose connection has been silent since.
-    pub struct Connection [688] {
+    pub struct Connection [680] {
         pub exchange: Exchange,
         /// One of the `STATE_*` constants.
         pub state: u32,
