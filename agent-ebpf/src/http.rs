@@ -57,7 +57,7 @@ wire! {
         pub request_end_ns: u64,
         /// First byte of the response; 0 when there was none.
         pub response_start_ns: u64,
-        /// Last byte of the response.
+        /// Last byte of the response; when there was none, the moment the exchange was seen to end.
         pub response_end_ns: u64,
         pub request_bytes: u64,
         pub response_bytes: u64,
@@ -71,6 +71,10 @@ wire! {
     }
 
     /// The bytes of one system call on a connection of the exact path.
+    ///
+    /// The exact path begins at the first byte of a request: a connection that is handed over while a
+    /// request is pending is replayed first, its head as one segment of the request's direction
+    /// (`at_ns` = `request_start_ns`, `total` = `request_bytes` so far).
     pub struct Segment [96] {
         pub kind: u32,
         /// Bytes that follow the record (at most [`SEGMENT_KEPT`]).
@@ -81,7 +85,9 @@ wire! {
         pub total: u64,
         /// One of the `DIRECTION_*` constants.
         pub direction: u32,
-        pub pad: u32,
+        /// Number of the segment on its connection, from 1, counted for lost segments too, so that
+        /// the user side sees the gap; 0 when the kernel does not number them.
+        pub ordinal: u32,
     }
 
     /// A connection of the exact path is gone.
