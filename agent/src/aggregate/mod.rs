@@ -1,5 +1,9 @@
 //! Points per workload and window; histograms; the cardinality limit.
 
+pub mod buckets;
+pub mod exponential;
+pub mod view;
+
 crate::settings! {
     /// Aggregation.
     pub struct Settings {
