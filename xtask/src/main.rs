@@ -1,1 +1,56 @@
-fn main() {}
+//! Every chore of the project: `cargo xtask <command>`.
+
+mod check;
+mod command;
+mod objects;
+mod packages;
+mod run;
+mod test;
+mod toolchain;
+mod vm;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  run [-- ARGS]      build everything and start `shipwake run --console ARGS` as root
+  test [FILTER]      install what the tests need and run all of them
+  build              build the BPF objects and target/release/shipwake
+  build-ebpf         build the BPF objects into target/bpf
+  vm [KERNEL ...]    run the kernel tests in QEMU on these Debian kernels (default: 5.10 6.1 6.12)
+  gen [--check]      write the generated documents and files, or fail when they are stale
+  lint               fmt, clippy for the host and for BPF, generated files
+  ci                 lint, then test: what every change must pass
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_str() {
+        "run" => run::run(&rest),
+        "test" => test::all(&rest),
+        "build" => run::build().map(drop),
+        "build-ebpf" => objects::build(),
+        "vm" => vm::run(&rest),
+        "gen" => check::generate(rest.iter().any(|flag| flag == "--check")),
+        "lint" => check::lint(),
+        "ci" => check::lint().and_then(|()| test::all(&rest)),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprint!("xtask: there is no command `{other}`\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

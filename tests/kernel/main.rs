@@ -1,0 +1,4 @@
+//! Tests against a real kernel: the running one, and those of the VM matrix (`cargo xtask vm`).
+//! One module per object.
+
+mod offsets;
