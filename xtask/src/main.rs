@@ -1,10 +1,12 @@
 //! Every chore of the project: `cargo xtask <command>`.
 
+mod bench;
 mod check;
 mod command;
 mod objects;
 mod packages;
 mod run;
+mod soak;
 mod test;
 mod toolchain;
 mod vm;
@@ -19,6 +21,8 @@ cargo xtask <command>
   build              build the BPF objects and target/release/shipwake
   build-ebpf         build the BPF objects into target/bpf
   vm [KERNEL ...]    run the kernel tests in QEMU on these Debian kernels (default: 5.10 6.1 6.12)
+  bench [--vm]       what the agent costs: in pairs here, or counted in instructions in QEMU
+  soak --minutes N   the agent under load and churn; fails when memory or descriptors grow
   gen [--check]      write the generated documents and files, or fail when they are stale
   lint               fmt, clippy for the host and for BPF, generated files
   ci                 lint, then test: what every change must pass
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
         "build" => run::build().map(drop),
         "build-ebpf" => objects::build(),
         "vm" => vm::run(&rest),
+        "bench" => bench::run(&rest),
+        "soak" => soak::run(&rest),
         "gen" => check::generate(rest.iter().any(|flag| flag == "--check")),
         "lint" => check::lint(),
         "ci" => check::lint().and_then(|()| test::all(&rest)),

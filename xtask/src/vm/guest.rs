@@ -109,8 +109,12 @@ impl Guest {
     pub fn write(&self, to: &Path) -> Result<()> {
         let mut archive = Archive::default();
         let mut folders = BTreeSet::new();
-        let init = format!("{INIT}{}echo \"shipwake-guest: exit $?\"\npoweroff -f\n", self.script);
-        let init = [("/init".to_owned(), init.into_bytes())];
+        let init =
+            format!("{INIT}sh /script\necho \"shipwake-guest: exit $?\"\npoweroff -f\n");
+        let init = [
+            ("/init".to_owned(), init.into_bytes()),
+            ("/script".to_owned(), self.script.clone().into_bytes()),
+        ];
         let own = self.files.iter().map(|(path, content)| (path.as_str(), content.as_slice()));
         let all = own.chain(init.iter().map(|(path, content)| (path.as_str(), content.as_slice())));
         for (path, content) in all {

@@ -23,7 +23,7 @@ use crate::{
     packages, run as agent, test,
 };
 pub use guest::Guest;
-pub use image::Kernel;
+pub use image::{Kernel, fetch};
 
 /// Kernel lines that the matrix covers.
 pub const DEFAULT: [&str; 3] = ["5.10", "6.1", "6.12"];

@@ -1,0 +1,175 @@
+//! `bench --vm`: nginx and wrk in a QEMU guest where one virtual nanosecond is one instruction.
+//!
+//! CPU time read inside the guest is then an instruction count that repeats to a fraction of a percent,
+//! whatever else this machine does. Each round measures without and with the agent, next to each other.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Spread;
+use crate::{
+    command::{root, say},
+    packages, run as agent,
+    vm::{Guest, Machine, boot, fetch},
+};
+
+const KERNEL: &str = "6.12";
+const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/bin/wrk", "/usr/sbin/ip"];
+const NGINX: &str =
+    "daemon off; user root; worker_processes 1; pid /run/nginx.pid; error_log /tmp/error.log;
+events { worker_connections 1024; }
+http { access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 600s;
+server { listen 8080; root /srv; location /stub { stub_status; } } }
+";
+
+/// Prints `MEASURE case=.. agent=.. key=value ..` lines.
+const SCRIPT: &str = r#"
+mkdir -p /run/shipwake /var/lib/nginx/body /var/log/nginx
+head -c 612 /dev/zero | tr '\0' 'x' > /srv/index.html
+nginx -c /etc/bench-nginx.conf & NGINX=$!
+for i in $(seq 1 50); do wget -q -O /dev/null http://127.0.0.1:8080/ 2>/dev/null && break; sleep 0.2; done
+WORKER=$(awk '{print $1}' /proc/$NGINX/task/$NGINX/children)
+cpu() { awk '{print $1}' /proc/$1/schedstat 2>/dev/null || echo 0; }
+agent_cpu() { total=0; for t in /proc/$1/task/*/schedstat; do n=$(awk '{print $1}' $t); total=$((total + n)); done; echo $total; }
+idle() { awk '/^cpu /{print $5 + $6}' /proc/stat; }
+measure() {
+  w0=$(cpu $WORKER); a0=0; [ -n "$AGENT" ] && a0=$(agent_cpu $AGENT)
+  wrk -t1 -c$2 -d$3s http://127.0.0.1:8080/index.html > /tmp/wrk.txt
+  w1=$(cpu $WORKER); a1=0; a2=0
+  [ -n "$AGENT" ] && { a1=$(agent_cpu $AGENT); sleep 2; a2=$(agent_cpu $AGENT); }
+  n=$(awk '/requests in/{print $1}' /tmp/wrk.txt); rps=$(awk '/Requests\/sec/{print $2}' /tmp/wrk.txt)
+  rss=0; [ -n "$AGENT" ] && rss=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)
+  seen=0; [ -n "$AGENT" ] && { sleep 1; seen=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^http_server_request_duration_seconds_count/{n += $NF} END {printf "%d", n}'); }
+  lost=0; [ -n "$AGENT" ] && lost=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^shipwake_agent_lost/{n += $NF} END {printf "%d", n}')
+  echo "MEASURE case=$1 agent=${AGENT:+on} requests=$n rps=$rps nginx_ns=$((w1 - w0)) agent_ns=$((a1 - a0)) agent_drain_ns=$((a2 - a0)) rss_kib=$rss seen=$seen lost=$lost"
+}
+start_agent() {
+  s0=$(awk '{print int($1 * 1000)}' /proc/uptime)
+  shipwake run --set prometheus.enabled=true --set aggregate.interval=1s $1 > /tmp/agent.log 2>&1 & AGENT=$!
+  for i in $(seq 1 200); do wget -q -O /tmp/m http://127.0.0.1:9464/metrics 2>/dev/null && grep -q shipwake_ /tmp/m && break; sleep 0.05; done
+  s1=$(awk '{print int($1 * 1000)}' /proc/uptime)
+  maps=0; for f in /proc/$AGENT/fdinfo/*; do b=$(awk '/^memlock/{m=$2} /^map_id/{i=1} END {if (i) print m; else print 0}' $f); maps=$((maps + b)); done
+  echo "MEASURE case=start agent=on first_point_ms=$((s1 - s0)) start_cpu_ns=$(agent_cpu $AGENT) map_bytes=$maps rss_kib=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)"
+}
+stop_agent() { kill $AGENT; wait $AGENT; AGENT=; }
+AGENT=
+measure warm 1 1
+for round in $(seq 1 ROUNDS); do
+  measure keepalive 1 SECONDS
+  start_agent; measure keepalive 1 SECONDS; stop_agent
+  measure many 64 SECONDS
+  start_agent; measure many 64 SECONDS; stop_agent
+  measure bystander 1 SECONDS
+  start_agent "--signals process,syscalls,tcp"; measure bystander 1 SECONDS; stop_agent
+done
+cat /tmp/agent.log | tail -n 5
+kill $NGINX; true
+"#;
+
+/// One measurement line, by key.
+type Figures = BTreeMap<String, String>;
+
+pub(super) fn run(arguments: &[String]) -> Result<()> {
+    let rounds = number(arguments, "--rounds", 4);
+    let seconds = number(arguments, "--seconds", 5);
+    packages::install(&["qemu-system-x86", "busybox-static", "nginx-light", "wrk", "iproute2"])?;
+    let binary = match option(arguments, "--binary") {
+        Some(path) => path.into(),
+        None => agent::build()?,
+    };
+    let kernel = fetch(KERNEL)?;
+    let mut guest = Guest::new()?;
+    guest.program("/usr/bin/shipwake", &binary)?;
+    for program in PROGRAMS {
+        guest.program(program, Path::new(program))?;
+    }
+    guest.file("/etc/bench-nginx.conf", NGINX);
+    guest.file("/srv/index.html", "");
+    guest.script(
+        &SCRIPT.replace("ROUNDS", &rounds.to_string()).replace("SECONDS", &seconds.to_string()),
+    );
+    let initramfs = root().join("target/vm/bench.cpio");
+    guest.write(&initramfs)?;
+    say(format!("counting instructions on {} ({rounds} rounds of {seconds} s)", kernel.release));
+    let log = boot(&kernel, &initramfs, &Machine { memory_mib: 1536, cpus: 1, icount: true })?;
+    let figures: Vec<Figures> = log.iter().filter_map(|line| parse(line)).collect();
+    if figures.is_empty() {
+        bail!("the guest printed no measurement");
+    }
+    report(&figures)
+}
+
+fn number(arguments: &[String], flag: &str, default: u32) -> u32 {
+    option(arguments, flag).and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn option<'a>(arguments: &'a [String], flag: &str) -> Option<&'a String> {
+    let at = arguments.iter().position(|argument| argument == flag)?;
+    arguments.get(at + 1)
+}
+
+fn parse(line: &str) -> Option<Figures> {
+    let rest = line.strip_prefix("MEASURE ")?;
+    Some(
+        rest.split_whitespace()
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+    )
+}
+
+fn report(figures: &[Figures]) -> Result<()> {
+    let pick = |case: &str, agent: &str, key: &str| -> Vec<f64> {
+        figures
+            .iter()
+            .filter(|f| f.get("case").map(String::as_str) == Some(case))
+            .filter(|f| f.get("agent").map(String::as_str).unwrap_or_default() == agent)
+            .filter_map(|f| f.get(key)?.parse().ok())
+            .collect()
+    };
+    let ratio = |case: &str, agent: &str, above: &str, below: &str| -> Vec<f64> {
+        let over = pick(case, agent, above);
+        over.iter().zip(pick(case, agent, below)).map(|(a, b)| a / b.max(1.0)).collect()
+    };
+    println!("\nmedian (min – max); instructions are guest nanoseconds under -icount");
+    for case in ["keepalive", "many", "bystander"] {
+        let off = ratio(case, "", "nginx_ns", "requests");
+        let on = ratio(case, "on", "nginx_ns", "requests");
+        let added: Vec<f64> = on.iter().zip(&off).map(|(on, off)| on - off).collect();
+        let agent = ratio(case, "on", "agent_ns", "requests");
+        let drained = ratio(case, "on", "agent_drain_ns", "requests");
+        let total: Vec<f64> = added.iter().zip(&drained).map(|(a, b)| a + b).collect();
+        let speed: Vec<f64> = pick(case, "on", "rps")
+            .iter()
+            .zip(pick(case, "", "rps"))
+            .map(|(on, off)| on / off)
+            .collect();
+        println!("\n{case}");
+        println!("  requests/s without            {}", Spread::of(&pick(case, "", "rps")));
+        println!("  requests/s with / without     {}", Spread::of(&speed));
+        println!("  nginx, per request, without   {}", Spread::of(&off));
+        println!("  nginx, per request, added     {}", Spread::of(&added));
+        println!("  agent, per request            {}", Spread::of(&agent));
+        println!("  agent, with the drain after   {}", Spread::of(&drained));
+        println!("  added in all, per request     {}", Spread::of(&total));
+        println!("  agent RSS, KiB                {}", Spread::of(&pick(case, "on", "rss_kib")));
+        for f in figures.iter().filter(|f| f.get("case").map(String::as_str) == Some(case)) {
+            if f.get("agent").map(String::as_str) == Some("on") {
+                println!("  requests {} seen {} lost {}", f["requests"], f["seen"], f["lost"]);
+            }
+        }
+    }
+    println!("\nstart");
+    println!(
+        "  first point, ms               {}",
+        Spread::of(&pick("start", "on", "first_point_ms"))
+    );
+    println!(
+        "  CPU until then, instructions  {}",
+        Spread::of(&pick("start", "on", "start_cpu_ns"))
+    );
+    println!("  BPF map bytes                 {}", Spread::of(&pick("start", "on", "map_bytes")));
+    println!("  RSS, KiB                      {}", Spread::of(&pick("start", "on", "rss_kib")));
+    figures.first().map(drop).context("no figures")
+}
