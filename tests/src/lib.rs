@@ -1,1 +1,7 @@
-//! Shared harness of the integration tests.
+//! What the integration tests share: the agent as a child process, an OTLP receiver that keeps what it
+//! was sent, and real peers.
+
+pub mod agent;
+pub mod otlp;
+pub mod peer;
+pub mod poll;

@@ -109,8 +109,7 @@ impl Guest {
     pub fn write(&self, to: &Path) -> Result<()> {
         let mut archive = Archive::default();
         let mut folders = BTreeSet::new();
-        let init =
-            format!("{INIT}sh /script\necho \"shipwake-guest: exit $?\"\npoweroff -f\n");
+        let init = format!("{INIT}sh /script\necho \"shipwake-guest: exit $?\"\npoweroff -f\n");
         let init = [
             ("/init".to_owned(), init.into_bytes()),
             ("/script".to_owned(), self.script.clone().into_bytes()),

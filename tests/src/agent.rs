@@ -1,0 +1,139 @@
+//! The agent as a child process.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{otlp::Receiver, poll};
+
+/// The agent's binary: `SHIPWAKE_BINARY`, else the release build.
+pub fn binary() -> PathBuf {
+    std::env::var_os("SHIPWAKE_BINARY").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/release/shipwake"),
+        PathBuf::from,
+    )
+}
+
+/// A running agent that reports to `receiver` every second. Killed when dropped.
+pub struct Agent {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// Starts the agent and waits for its first report.
+    pub fn start(receiver: &Receiver, arguments: &[&str]) -> Result<Self> {
+        let agent = Self::spawn(&receiver.url(), arguments)?;
+        let before = receiver.requests();
+        let reported =
+            poll::until(Duration::from_secs(30), || (receiver.requests() > before).then_some(()));
+        match reported {
+            Some(()) => Ok(agent),
+            None => bail!("no report within 30 s; the agent said:\n{}", agent.log()),
+        }
+    }
+
+    /// Starts the agent towards an endpoint and does not wait.
+    pub fn spawn(endpoint: &str, arguments: &[&str]) -> Result<Self> {
+        let number = std::process::id();
+        let log = std::env::temp_dir().join(format!("shipwake-test-{number}-{:p}.log", &endpoint));
+        let socket =
+            std::env::temp_dir().join(format!("shipwake-test-{number}-{:p}.sock", &endpoint));
+        let file = fs::File::create(&log)?;
+        let child = Command::new(binary())
+            .args(["run", "--set", "aggregate.interval=1s"])
+            .args(["--set", &format!("api.socket={}", socket.display())])
+            .args(["--set", "otlp.protocol=http/protobuf", "--otlp-endpoint", endpoint])
+            .args(arguments)
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("{} could not be started", binary().display()))?;
+        Ok(Self { child, log })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the agent printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.signal(libc::SIGTERM)?;
+        let ended = poll::until(Duration::from_secs(20), || self.child.try_wait().ok().flatten());
+        ended.with_context(|| format!("no end within 20 s of SIGTERM; it said:\n{}", self.log()))
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, number: i32) -> Result<()> {
+        let status = Command::new("kill")
+            .args([format!("-{number}"), self.child.id().to_string()])
+            .status()?;
+        if status.success() { Ok(()) } else { bail!("the agent is gone; it said:\n{}", self.log()) }
+    }
+
+    /// Whether it is still running.
+    pub fn running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Resident memory in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .ok()
+            .and_then(|status| {
+                let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+                line.split_whitespace().nth(1)?.parse().ok()
+            })
+            .unwrap_or_default()
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .map(Iterator::count)
+            .unwrap_or_default()
+    }
+
+    /// Bytes that the kernel accounts to the agent's BPF maps.
+    pub fn map_bytes(&self) -> u64 {
+        let folder = format!("/proc/{}/fdinfo", self.child.id());
+        let Ok(entries) = fs::read_dir(folder) else { return 0 };
+        entries
+            .flatten()
+            .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+            .filter(|info| info.contains("map_id:"))
+            .filter_map(|info| {
+                let line = info.lines().find(|line| line.starts_with("memlock:"))?;
+                line.split_whitespace().nth(1)?.parse::<u64>().ok()
+            })
+            .sum()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
+    }
+}
