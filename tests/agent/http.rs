@@ -64,7 +64,7 @@ fn every_request_of_nginx_under_wrk_is_counted() {
     });
     // Requests that were in flight when wrk stopped have no response and carry an error.type instead.
     let answered = receiver.sum(CLIENT, |it| {
-        it.text("service.name").contains("wrk") && it.text("http.response.status_code") != ""
+        it.text("service.name").contains("wrk") && !it.text("http.response.status_code").is_empty()
     });
     println!("client side: {client} exchanges, {answered} answered, wrk counted {wrk_counted}");
     if lost == 0.0 {
