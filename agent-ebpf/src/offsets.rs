@@ -24,7 +24,7 @@ macro_rules! offsets {
     };
 }
 
-offsets! { 220;
+offsets! { 224;
     // Registers at system call entry and exit: x86-64 | arm64. `+N` adds bytes.
     regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
     regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
@@ -45,7 +45,11 @@ offsets! { 220;
     signal_live: "signal_struct.live";
     mm_arg_start: "mm_struct.arg_start";
     mm_arg_end: "mm_struct.arg_end";
-    bprm_filename: "linux_binprm.filename";
+    task_flags: "task_struct.flags";
+    signal_flags: "signal_struct.flags";
+    signal_group_exit_code: "signal_struct.group_exit_code";
+    // Equal to `filename` except for scripts, where it is the interpreter: what `/proc/PID/exe` shows.
+    bprm_interp: "linux_binprm.interp";
     nsproxy_pid_ns: "nsproxy.pid_ns_for_children";
     pid_ns_inum: "pid_namespace.ns.inum";
     css_set_subsys: "css_set.subsys";
@@ -63,10 +67,6 @@ offsets! { 220;
     inode_mode: "inode.i_mode";
     socket_sk: "socket.sk";
     socket_type: "socket.type";
-    /// The file that belongs to the socket: proves that a file's private data is a socket.
-    socket_file: "socket.file";
-    /// Holds the bit that says a system call came through the 32-bit entry: x86-64 | arm64.
-    task_compat: "task_struct.thread_info.status" | "task_struct.thread_info.flags";
     sk_family: "sock.__sk_common.skc_family";
     sk_state: "sock.__sk_common.skc_state";
     sk_daddr: "sock.__sk_common.skc_daddr";

@@ -2,3 +2,5 @@
 //! One module per object.
 
 mod offsets;
+mod process;
+mod raw;

@@ -8,7 +8,6 @@ mod packages;
 mod run;
 mod soak;
 mod test;
-mod tidy;
 mod toolchain;
 mod vm;
 

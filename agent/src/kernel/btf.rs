@@ -88,6 +88,22 @@ impl Btf {
         bytemuck::try_pod_read_unaligned(bytemuck::cast_slice(&resolved)).unwrap_or(Offsets::ABSENT)
     }
 
+    /// Value of an enumerator, for example `memory_cgrp_id` of `cgroup_subsys_id`.
+    pub fn enumerator(&self, name: &str, enumerator: &str) -> Option<u32> {
+        for at in self.types.iter().skip(1) {
+            let Some((ENUM, count)) = self.kind_at(*at) else { continue };
+            if self.word(*at).and_then(|offset| self.string(offset)) != Some(name) {
+                continue;
+            }
+            for value in (0..count as usize).map(|index| at + 12 + 8 * index) {
+                if self.word(value).and_then(|offset| self.string(offset)) == Some(enumerator) {
+                    return self.word(value + 4);
+                }
+            }
+        }
+        None
+    }
+
     fn candidate(&self, names: &HashMap<&str, &Vec<u32>>, candidate: &str) -> Option<u32> {
         let (path, plus) = match candidate.split_once('+') {
             Some((path, plus)) => (path, plus.parse().ok()?),

@@ -9,6 +9,9 @@ pub struct Features {
     pub btf: bool,
     pub ring_buffer: bool,
     pub task_storage: bool,
+    /// Index into [`crate::process::cgroup::CARRIERS`] of the v1 controller that carries containers; `None` where
+    /// cgroup v2 is alone.
+    pub cgroup_v1: Option<usize>,
 }
 
 impl Features {
@@ -20,6 +23,9 @@ impl Features {
             btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             ring_buffer: supported(MapType::RingBuf),
             task_storage: supported(MapType::TaskStorage),
+            cgroup_v1: std::fs::read_to_string("/proc/self/cgroup")
+                .ok()
+                .and_then(|text| crate::process::cgroup::carrier(&text)),
         }
     }
 }

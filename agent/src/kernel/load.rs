@@ -16,7 +16,7 @@ use crate::signals::{Setup, SignalDef};
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("the kernel refused the object of signal `{signal}`")]
-    Object { signal: &'static str, source: aya::EbpfError },
+    Object { signal: &'static str, source: Box<aya::EbpfError> },
     #[error("required probe `{probe}` of signal `{signal}` is not available: {reason}")]
     Required { signal: &'static str, probe: &'static str, reason: String },
 }
@@ -49,12 +49,13 @@ pub fn load(
     }
     for name in SHARED {
         if let Some(shared) = shared {
-            loader.map_pin_path(*name, shared.path(name));
+            loader.map_pin_path(name, shared.path(name));
         }
     }
-    let mut bpf = loader
-        .load(object)
-        .map_err(|source| (LoadError::Object { signal: signal.name, source }, Vec::new()))?;
+    let mut bpf = loader.load(object).map_err(|error| {
+        let source = Box::new(error);
+        (LoadError::Object { signal: signal.name, source }, Vec::new())
+    })?;
     let mut health = Vec::new();
     let mut missing = None;
     for probe in signal.probes {
@@ -71,7 +72,7 @@ pub fn load(
                 outcome.refused.push(Refusal { program: variant.program, reason });
                 continue;
             }
-            match attach(&mut bpf, variant, btf) {
+            match attach_patiently(&mut bpf, variant, btf) {
                 Ok(()) => {
                     outcome.serving = Some(variant.program);
                     break;
@@ -93,6 +94,25 @@ pub fn load(
         Some(error) => Err((error, health)),
         None => Ok(Loaded { bpf, health }),
     }
+}
+
+/// A signal that arrives while the verifier works makes it give up with EAGAIN. That says nothing about the
+/// program.
+const ATTEMPTS: u32 = 10;
+
+fn attach_patiently(
+    bpf: &mut Ebpf,
+    variant: &Variant,
+    btf: Option<&aya::Btf>,
+) -> Result<(), ProgramError> {
+    for _ in 1..ATTEMPTS {
+        match attach(bpf, variant, btf) {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
+            outcome => return outcome,
+        }
+    }
+    attach(bpf, variant, btf)
 }
 
 fn attach(bpf: &mut Ebpf, variant: &Variant, btf: Option<&aya::Btf>) -> Result<(), ProgramError> {

@@ -1,8 +1,8 @@
 //! Runs any BPF object and knows no signal. The only module of the agent with `unsafe`.
 #![expect(unsafe_code, reason = "the kernel border: system calls and plain-data casts")]
 
-pub mod batch;
 pub mod btf;
+mod drops;
 pub mod features;
 pub mod health;
 mod load;
@@ -10,7 +10,9 @@ pub mod plan;
 pub mod ring;
 mod share;
 
+pub use drops::Drops;
 pub use load::{LoadError, Loaded, kernel_btf, load};
+pub use ring::Ring;
 pub use share::SharedMaps;
 
 /// Lets any wire type be a map key or value. The one `unsafe impl aya::Pod` of the agent.

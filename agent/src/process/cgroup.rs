@@ -25,6 +25,13 @@ pub fn carrying_path(text: &str) -> Option<&str> {
     best.map(|(_, _, path)| path)
 }
 
+/// The preferred one of [`CARRIERS`] that has a v1 hierarchy, by index. `text` is any process's
+/// `/proc/PID/cgroup`: it lists every hierarchy.
+pub fn carrier(text: &str) -> Option<usize> {
+    let controllers = text.lines().filter_map(|line| line.split(':').nth(1));
+    controllers.filter_map(rank).filter(|rank| *rank < CARRIERS.len()).min()
+}
+
 fn rank(controllers: &str) -> Option<usize> {
     match controllers {
         "name=systemd" => Some(CARRIERS.len()),
@@ -64,6 +71,18 @@ mod tests {
             Some("/system.slice/a.service"),
         );
         check("4:memory:/\n0::/user.slice/x\n", Some("/user.slice/x"));
+    }
+
+    #[test]
+    fn carriers() {
+        for (text, expected) in [
+            ("0::/\n", None),
+            ("1:name=systemd:/\n0::/\n", None),
+            ("5:cpu,cpuacct:/x\n4:pids:/\n0::/\n", Some(1)),
+            ("5:cpu,cpuacct:/x\n4:memory:/\n3:pids:/\n", Some(0)),
+        ] {
+            assert_eq!(carrier(text), expected, "{text:?}");
+        }
     }
 
     #[test]

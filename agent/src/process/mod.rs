@@ -9,6 +9,7 @@ mod table;
 
 pub use fact::{CgroupRef, Fact, ProcessInfo};
 pub use limits::Limits;
+pub(crate) use scan::{BUFFER, Directory, open_dir};
 pub use scan::{Scan, scan, see};
 pub use shipwake_ebpf::process::ProcessKey;
 pub use table::{End, Process, ProcessTable, Update};

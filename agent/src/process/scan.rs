@@ -167,7 +167,6 @@ pub(crate) fn open_dir(at: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd
 fn decimal(mut number: u32, buffer: &mut [u8; 11]) -> &Path {
     let mut at = buffer.len();
     for slot in buffer.iter_mut().rev() {
-        #[expect(clippy::cast_possible_truncation, reason = "a digit")]
         let digit = (number % 10) as u8;
         *slot = b'0' + digit;
         at -= 1;

@@ -13,6 +13,8 @@ pub struct Stat {
 
 /// Flag of a kernel thread (`PF_KTHREAD`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// Flag of a thread that is ending (`PF_EXITING`).
+const EXITING: u32 = 0x0000_0004;
 
 impl Stat {
     /// Parses the line. The command name may hold spaces and parentheses: fields count from the last `)`.
@@ -25,12 +27,17 @@ impl Stat {
         let flags = fields.nth(4)?.parse().ok()?;
         let threads = fields.nth(10)?.parse().ok()?;
         let start: u64 = fields.nth(1)?.parse().ok()?;
-        #[expect(clippy::cast_possible_truncation, reason = "keys are modulo 2^32")]
         Some(Self { state, parent_tgid, flags, threads, start_ticks: start as u32 })
     }
 
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & KERNEL_THREAD != 0
+    }
+
+    /// The leader is ending or has ended. Its memory and its place in v1 hierarchies may be gone, so
+    /// `exe` and `cgroup` must not be believed.
+    pub fn is_exiting(&self) -> bool {
+        self.flags & EXITING != 0
     }
 
     /// Ended, and nobody has asked for its exit code yet. A leader that ended before its threads is

@@ -1,4 +1,4 @@
-//! Object `process`.
+//! Object `process`: which processes there are. Three rare tracepoints, one record each.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]

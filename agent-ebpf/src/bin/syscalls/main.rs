@@ -1,19 +1,7 @@
-//! Object `syscalls`: counts, errors and latency of system calls, HTTP/1 capture, owners of sockets.
-//!
-//! One program at system call exit runs the parts that `SETTINGS` turns on.
+//! Object `syscalls`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
-mod accept;
-#[cfg(target_arch = "bpf")]
-mod counts;
-#[cfg(target_arch = "bpf")]
-mod exit;
-#[cfg(target_arch = "bpf")]
-mod globals;
-#[cfg(target_arch = "bpf")]
-mod http;
-#[cfg(target_arch = "bpf")]
-mod latency;
+mod probes;
 
 shipwake_ebpf::object!();

@@ -1,1 +1,102 @@
-//! Signal `process`.
+//! Signal `process`: which processes there are. The others are attributed through its facts.
+
+mod collect;
+mod decode;
+mod exits;
+
+use shipwake_ebpf::offsets::ABSENT;
+
+use super::{Global, Object, Setup, SignalDef};
+use crate::{
+    metric::{AttributeDef, Metric, Shape, Worse},
+    process::cgroup::CARRIERS,
+    twin_probe,
+};
+
+pub use decode::{Record, decode};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/process"));
+
+pub static SIGNAL: SignalDef = SignalDef {
+    name: "process",
+    help: "starts, executions and ends of processes; everything else is attributed through it",
+    object: Object::Own(OBJECT),
+    probes: &[
+        twin_probe!("exec", Required, "sched_process_exec", "process_exec_btf", "process_exec_raw"),
+        twin_probe!("fork", Required, "sched_process_fork", "process_fork_btf", "process_fork_raw"),
+        twin_probe!("exit", Required, "sched_process_exit", "process_exit_btf", "process_exit_raw"),
+    ],
+    metrics: &[&STARTS, &EXITS],
+    globals,
+    map_sizes: |setup| vec![("LIFECYCLE", ring_bytes(setup.cpus))],
+    collector: |loaded, _| Ok(Box::new(collect::ProcessCollector::new(loaded)?)),
+};
+
+/// New processes. Threads are none.
+pub static STARTS: Metric = Metric {
+    name: "shipwake.process.starts",
+    unit: "{process}",
+    help: "Processes that came to be, by fork or its relatives; threads are not counted.",
+    shape: Shape::Counter,
+    worse: Worse::Higher,
+    attributes: &[],
+    bounds: &[],
+};
+
+/// Processes whose last thread ended.
+pub static EXITS: Metric = Metric {
+    name: "shipwake.process.exits",
+    unit: "{process}",
+    help: "Processes that ended, by exit code or by the signal that ended them.",
+    shape: Shape::Counter,
+    worse: Worse::Higher,
+    attributes: &[
+        AttributeDef {
+            key: EXIT_CODE,
+            help: "Exit code, 0 to 255; absent when a signal ended the process.",
+        },
+        AttributeDef {
+            key: EXIT_SIGNAL,
+            help: "Name of the signal that ended the process, for example SIGKILL; else absent.",
+        },
+    ],
+    bounds: &[],
+};
+
+/// Attribute of [`EXITS`].
+pub const EXIT_CODE: &str = "shipwake.process.exit.code";
+/// Attribute of [`EXITS`].
+pub const EXIT_SIGNAL: &str = "shipwake.process.exit.signal";
+
+fn globals(setup: &Setup<'_>) -> Vec<Global> {
+    let carrier = setup.features.cgroup_v1.and_then(|carrier| {
+        // `cpu` and `memory` are called `cpu_cgrp_id` and `memory_cgrp_id` in the kernel's list.
+        let name = format!("{}_cgrp_id", CARRIERS.get(carrier)?);
+        setup.btf?.enumerator("cgroup_subsys_id", &name)
+    });
+    vec![
+        Global::new("OFFSETS", setup.offsets),
+        Global::new("OWN_TGID", &setup.own_tgid),
+        Global::new("CGROUP_V1", &carrier.unwrap_or(ABSENT)),
+    ]
+}
+
+/// Bytes of the ring. A short process sends about 380 (exec with its strings, fork, exit), at most 1,100, and
+/// a CPU starts hardly 3,000 of them in a second. 512 KiB per CPU hold 1,400: half a second without a
+/// visit at a visit every 5 ms while there is anything to fetch. The bounds: 1 MiB absorbs 2,700 at once
+/// however few the CPUs are, and 8 MiB hold what 128 CPUs can do in 50 ms.
+fn ring_bytes(cpus: u32) -> u32 {
+    (cpus.max(1) * (512 << 10)).next_power_of_two().clamp(1 << 20, 8 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_grows_with_the_machine_within_bounds() {
+        for (cpus, mebibytes) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (16, 8), (128, 8)] {
+            assert_eq!(ring_bytes(cpus), mebibytes << 20, "{cpus} CPUs");
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Queue, run and registry.
