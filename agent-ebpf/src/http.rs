@@ -103,15 +103,44 @@ wire! {
     /// Value of the map `CONNECTIONS` (key: kernel address of the socket, u64). The user side only
     /// reads it, to find exchanges whose response ended and whose connection has been silent since.
     pub struct Connection [680] {
-        pub exchange: Exchange,
         /// One of the `STATE_*` constants.
         pub state: u32,
-        /// Private to the kernel side.
-        pub matched: u32,
-        pub scratch: [u64; 3],
+        /// Private to the kernel side: where the next call goes on looking for the end of the head.
+        pub scanned: u32,
+        /// Private to the kernel side: bytes of the request's body still to come.
+        pub body_left: u64,
+        /// Private to the kernel side: the first bytes of the response until its status is whole.
+        pub status_line: [u8; 12],
+        /// Private to the kernel side: how many bytes of `status_line` are there.
+        pub status_kept: u32,
+        /// The record that [`Exchange`] becomes, followed by its head: sent as they lie here.
+        pub exchange: Exchange,
         pub head: [u8; HEAD_KEPT],
     }
 }
+
+/// Index into the per-CPU array `HTTP_TALLY` (u64) of the object `syscalls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Tally {
+    /// Exchanges sent.
+    Exchanges = 0,
+    /// Exchanges that the ring had no room for.
+    ExchangesLost = 1,
+    /// Segments sent.
+    Segments = 2,
+    /// Segments that the ring had no room for.
+    SegmentsLost = 3,
+    /// Connections handed to the exact path.
+    Escalated = 4,
+    /// Connections that turned out not to speak HTTP/1.
+    Foreign = 5,
+    /// Connections that could not be watched because a table was full.
+    Unwatched = 6,
+}
+
+/// Size of `HTTP_TALLY`.
+pub const TALLIES: u32 = 8;
 
 /// Between exchanges: nothing pending.
 pub const STATE_IDLE: u32 = 0;

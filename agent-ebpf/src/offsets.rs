@@ -24,7 +24,7 @@ macro_rules! offsets {
     };
 }
 
-offsets! { 224;
+offsets! { 232;
     // Registers at system call entry and exit: x86-64 | arm64. `+N` adds bytes.
     regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
     regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
@@ -67,6 +67,10 @@ offsets! { 224;
     inode_mode: "inode.i_mode";
     socket_sk: "socket.sk";
     socket_type: "socket.type";
+    /// The file that belongs to the socket: proves that a file's private data is a socket.
+    socket_file: "socket.file";
+    /// Holds the bit that says a system call came through the 32-bit entry: x86-64 | arm64.
+    task_compat: "task_struct.thread_info.status" | "task_struct.thread_info.flags";
     sk_family: "sock.__sk_common.skc_family";
     sk_state: "sock.__sk_common.skc_state";
     sk_daddr: "sock.__sk_common.skc_daddr";

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     command::{cargo, output, root, run, say},
-    objects, toolchain,
+    objects, tidy, toolchain,
 };
 
 /// Documents that the agent writes about itself: file and the word that asks for it.
@@ -19,7 +19,8 @@ const GENERATED: [(&str, &str); 4] = [
 
 /// Formatting, clippy with warnings denied for the host and for BPF, fresh generated files.
 pub fn lint() -> Result<()> {
-    say("checking the format");
+    say("checking the rules of the code base and the format");
+    tidy::check()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     objects::build()?;
     say("clippy for BPF");

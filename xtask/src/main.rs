@@ -8,6 +8,7 @@ mod packages;
 mod run;
 mod soak;
 mod test;
+mod tidy;
 mod toolchain;
 mod vm;
 

@@ -1,8 +1,23 @@
-//! Reads of kernel memory.
+//! Reads of kernel memory and of read-only globals.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 
 use crate::offsets::ABSENT;
+
+/// The value behind a read-only global, in place. Read its fields with [`constant`]: the loader
+/// replaces the value, so the compiler must not use the one it sees.
+#[inline(always)]
+pub fn global<T>(global: &'static Global<T>) -> &'static T {
+    // SAFETY: `Global<T>` is a transparent wrapper around an initialised `T`.
+    unsafe { &*core::ptr::from_ref(global).cast::<T>() }
+}
+
+/// Reads one field of a global. The verifier knows the value, because the map is frozen.
+#[inline(always)]
+pub fn constant<T: Copy>(field: &T) -> T {
+    // SAFETY: a reference is valid to read from.
+    unsafe { core::ptr::read_volatile(field) }
+}
 
 /// Copies a value from any kernel address.
 #[inline(always)]
@@ -41,6 +56,17 @@ pub fn add(counter: *mut u64, value: u64) {
     // SAFETY: the pointer is a map value that the verifier checked; the instruction is atomic.
     unsafe {
         core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            counter, value,
+        );
+    }
+}
+
+/// [`add`] for 32-bit counters.
+#[inline(always)]
+pub fn add32(counter: *mut u32, value: u32) {
+    // SAFETY: as for `add`.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(
             counter, value,
         );
     }

@@ -1,6 +1,7 @@
 //! Runs any BPF object and knows no signal. The only module of the agent with `unsafe`.
 #![expect(unsafe_code, reason = "the kernel border: system calls and plain-data casts")]
 
+pub mod batch;
 pub mod btf;
 mod drops;
 pub mod features;

@@ -1,0 +1,7 @@
+//! The whole agent against real peers: what it reports is compared with what they count themselves.
+//! Needs root and the programs that `cargo xtask test` installs.
+
+mod http;
+mod http_cases;
+mod lifecycle;
+mod processes;
