@@ -5,13 +5,30 @@ pub trait Section {
     /// One paragraph about the group.
     const HELP: &'static str;
     const FIELDS: &'static [Field];
+
+    /// What is wrong with values that have the right type: one line that names the key and what to
+    /// write instead. A section with something to check declares an inherent method of this name,
+    /// which then takes the place of this one.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
-/// One setting, for the generated documentation. Type and default are taken from the default value.
-#[derive(Debug)]
+/// One setting, for the generated documentation. Its default is taken from the default value.
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     pub name: &'static str,
     pub help: &'static [&'static str],
+    /// The Rust type as written, for settings whose default value is absent.
+    pub type_name: &'static str,
+}
+
+/// A section as listed in [`super::SECTIONS`].
+#[derive(Clone, Copy, Debug)]
+pub struct SectionDef {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub fields: &'static [Field],
 }
 
 /// Declares a settings struct: every field has a doc comment and a default, unknown keys are errors.
@@ -29,12 +46,12 @@ pub struct Field {
 #[macro_export]
 macro_rules! settings {
     (
-        #[doc = $help:literal]
+        $(#[doc = $help:literal])+
         $vis:vis struct $name:ident {
             $($(#[doc = $doc:literal])+ $field_vis:vis $field:ident: $type:ty = $default:expr,)*
         }
     ) => {
-        #[doc = $help]
+        $(#[doc = $help])+
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
         $vis struct $name { $($(#[doc = $doc])+ $field_vis $field: $type,)* }
@@ -46,9 +63,13 @@ macro_rules! settings {
         }
 
         impl $crate::config::Section for $name {
-            const HELP: &'static str = $help;
+            const HELP: &'static str = concat!($($help),+);
             const FIELDS: &'static [$crate::config::Field] = &[
-                $($crate::config::Field { name: stringify!($field), help: &[$($doc),+] },)*
+                $($crate::config::Field {
+                    name: stringify!($field),
+                    help: &[$($doc),+],
+                    type_name: stringify!($type),
+                },)*
             ];
         }
     };

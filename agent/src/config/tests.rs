@@ -1,0 +1,144 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn inputs(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Inputs {
+    Inputs {
+        files: vec![(PathBuf::from("/etc/shipwake/shipwake.toml"), file.to_owned())],
+        variables: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        flags: flags.iter().map(|(k, v)| Flag::new(format!("--set {k}"), *k, *v)).collect(),
+    }
+}
+
+/// The problems, one per line; empty when there are none.
+#[track_caller]
+fn check(inputs: &Inputs, expected: &[&str]) {
+    let found = resolve(inputs).map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn later_wins_and_origins_are_kept() {
+    let file = "[http]\ntemplates = 1\nidle = \"7s\"\n[tcp]\npeers = 5\n";
+    let variables = [("SHIPWAKE_HTTP_TEMPLATES", "2"), ("SHIPWAKE_TCP_PEERS", "")];
+    let found = resolve(&inputs(file, &variables, &[("http.idle", "9s")])).unwrap();
+    let file = |line| Origin::File { path: "/etc/shipwake/shipwake.toml".into(), line };
+    assert_eq!(found.config.http.templates, 2);
+    assert_eq!(
+        found.origin("http", "templates"),
+        Origin::Environment("SHIPWAKE_HTTP_TEMPLATES".to_owned())
+    );
+    assert_eq!(found.config.http.idle, Span::secs(9));
+    assert_eq!(found.origin("http", "idle"), Origin::Flag("--set http.idle".to_owned()));
+    assert_eq!(found.config.tcp.peers, 5, "an empty variable counts as unset");
+    assert_eq!(found.origin("tcp", "peers"), file(5));
+    assert_eq!(found.origin("otlp", "endpoint"), Origin::Default);
+}
+
+#[test]
+fn a_later_file_changes_only_what_it_names() {
+    let mut inputs = inputs("[http]\ntemplates = 1\nidle = \"7s\"\n", &[], &[]);
+    inputs.files.push(("/etc/shipwake/conf.d/9.toml".into(), "[http]\ntemplates = 3".to_owned()));
+    let found = resolve(&inputs).unwrap();
+    assert_eq!((found.config.http.templates, found.config.http.idle), (3, Span::secs(7)));
+}
+
+#[test]
+fn lists_are_separated_by_commas_or_written_as_toml() {
+    for text in ["read, write", "[\"read\", \"write\"]", "read,write,"] {
+        let found = resolve(&inputs("", &[("SHIPWAKE_SYSCALLS_LATENCY", text)], &[])).unwrap();
+        assert_eq!(found.config.syscalls.latency, ["read", "write"], "{text}");
+    }
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest_known_one() {
+    let file = "/etc/shipwake/shipwake.toml";
+    check(
+        &inputs("[http]\ntempaltes = 1\n\n[htpp]\nidle = \"1s\"\n", &[], &[]),
+        &[
+            &format!("{file}:4: unknown section `htpp`; did you mean `http`?"),
+            &format!("{file}:2: unknown key `tempaltes` in [http]; did you mean `templates`?"),
+        ],
+    );
+    check(
+        &inputs("templates = 1\n[http]\npeers = 1", &[], &[]),
+        &[
+            &format!("{file}:3: unknown key `peers` in [http]; it is a key of [tcp]"),
+            &format!("{file}:1: key `templates` stands outside of a section; put it below [http]"),
+        ],
+    );
+    check(
+        &inputs("", &[], &[("http.templats", "1")]),
+        &["flag --set http.templats: unknown key `templats` in [http]; did you mean `templates`?"],
+    );
+    check(
+        &inputs("", &[], &[("templates", "1")]),
+        &["flag --set templates: `templates` is not a setting; write section.key=value"],
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let variables = [("SHIPWAKE_HTTP_TEMPLATE", "1"), ("SHIPWAKE_PORT_9464_TCP", "tcp://10.0.0.1")];
+    let found = resolve(&inputs("", &variables, &[])).unwrap();
+    let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["environment variable SHIPWAKE_HTTP_TEMPLATE: no setting has this name; did you mean SHIPWAKE_HTTP_TEMPLATES?"]
+    );
+}
+
+#[test]
+fn wrong_types_name_the_place_and_the_key() {
+    let file = "/etc/shipwake/shipwake.toml";
+    check(
+        &inputs("[http]\ntemplates = \"many\"\nidle = \"soon\"\n", &[], &[]),
+        &[
+            &format!(
+                "{file}:3: `http.idle`: `soon` is not a length of time; write it like 250ms, 10s, 5m or 1h"
+            ),
+            &format!(
+                "{file}:2: `http.templates`: invalid type: string \"many\", expected u32"
+            ),
+        ],
+    );
+    check(
+        &inputs("", &[("SHIPWAKE_HTTP_TEMPLATES", "many"), ("SHIPWAKE_TCP_PEERS", "-1")], &[]),
+        &[
+            "environment variable SHIPWAKE_HTTP_TEMPLATES: `http.templates` cannot be `many`: not of type integer",
+            "environment variable SHIPWAKE_TCP_PEERS: `tcp.peers` cannot be `-1`: invalid value: integer `-1`, expected u32",
+        ],
+    );
+    check(
+        &inputs("[http\n", &[], &[]),
+        &[&format!("{file}:1: not TOML: unclosed table, expected `]`")],
+    );
+}
+
+#[test]
+fn values_are_checked_and_the_origin_named() {
+    check(
+        &inputs("[signals]\nenabled = [\"tpc\"]\n", &[], &[]),
+        &["/etc/shipwake/shipwake.toml:2: [signals] enabled: unknown signal `tpc`; did you mean `tcp`?"],
+    );
+}
+
+#[test]
+fn every_section_and_key_has_one_variable() {
+    let mut names: Vec<String> = SECTIONS
+        .iter()
+        .flat_map(|section| section.fields.iter().map(|field| variable(section.name, field.name)))
+        .collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    assert!(SECTIONS.iter().all(|section| !section.name.contains('_')));
+}
+
+#[test]
+fn defaults_pass_their_own_check() {
+    assert_eq!(Config::default().problems(), []);
+}
