@@ -33,3 +33,19 @@ pub struct Output {
     pub asks: Vec<Ask>,
     pub report: Option<Report>,
 }
+
+/// The state machine.
+#[derive(Default)]
+pub struct Engine {}
+
+impl Engine {
+    /// With nothing known yet.
+    pub fn new(_config: &crate::config::Config) -> Self {
+        Self {}
+    }
+
+    /// Takes one input.
+    pub fn apply(&mut self, _input: Input) -> Output {
+        Output::default()
+    }
+}

@@ -15,7 +15,8 @@ use super::{
 
 /// Takes apart the text of a file: what it sets, and everything that is wrong with it.
 pub fn entries(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
-    let at = |span: Range<usize>| Origin::File { path: path.to_owned(), line: line(text, span.start) };
+    let at =
+        |span: Range<usize>| Origin::File { path: path.to_owned(), line: line(text, span.start) };
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
     let (spans, mut values) = match (DeTable::parse(text), text.parse::<Table>()) {
         (Ok(spans), Ok(values)) => (spans.into_inner(), values),
@@ -57,7 +58,9 @@ pub fn entries(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
 fn stray(key: &str) -> String {
     let sections = SECTIONS.iter();
     match sections.clone().find(|known| known.fields.iter().any(|field| field.name == key)) {
-        Some(known) => format!("key `{key}` stands outside of a section; put it below [{}]", known.name),
+        Some(known) => {
+            format!("key `{key}` stands outside of a section; put it below [{}]", known.name)
+        }
         None => match nearest(key, sections.map(|known| known.name)) {
             Some(meant) => format!("`{key}` must be a section; did you mean [{meant}]?"),
             None => format!("key `{key}` stands outside of a section and no section has it"),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{Config, Origin, Problem, SECTIONS, suggest::nearest};
+use super::{Config, Origin, Problem, SECTIONS, SectionDef, suggest::nearest};
 
 /// One setting with the value that one place gives it. `section` and `key` are known names.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,14 +50,12 @@ pub fn unknown_section(section: &str) -> String {
 }
 
 fn unknown_key(section: &'static str, key: &str) -> String {
-    let fields = |of: &str| {
-        SECTIONS.iter().filter(move |known| known.name == of).flat_map(|known| known.fields)
-    };
-    let own: Vec<_> = fields(section).map(|field| field.name).collect();
+    let names = |of: &SectionDef| of.fields.iter().map(|field| field.name).collect::<Vec<_>>();
+    let own = SECTIONS.iter().find(|known| known.name == section).map(names).unwrap_or_default();
     if let Some(meant) = nearest(key, own.iter().copied()) {
         return format!("unknown key `{key}` in [{section}]; did you mean `{meant}`?");
     }
-    let elsewhere = SECTIONS.iter().find(|known| fields(known.name).any(|field| field.name == key));
+    let elsewhere = SECTIONS.iter().find(|known| names(known).contains(&key));
     match elsewhere {
         Some(other) => {
             format!("unknown key `{key}` in [{section}]; it is a key of [{}]", other.name)

@@ -21,7 +21,8 @@ pub fn load(file: Option<&Path>, flags: Vec<Flag>) -> Result<Resolved, Problems>
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let named = file.map(Path::to_owned).or_else(|| {
-        let named = variables.iter().find(|(name, text)| name == environment::FILE && !text.is_empty());
+        let named =
+            variables.iter().find(|(name, text)| name == environment::FILE && !text.is_empty());
         named.map(|(_, path)| PathBuf::from(path))
     });
     let files = match named {

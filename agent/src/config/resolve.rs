@@ -61,8 +61,7 @@ pub fn resolve(inputs: &Inputs) -> Result<Resolved, Problems> {
         all.extend(entries);
         problems.extend(wrong);
     }
-    let variables =
-        inputs.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let variables = inputs.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let (entries, wrong, doubtful) = environment::entries(variables);
     all.extend(entries);
     problems.extend(wrong);

@@ -19,7 +19,8 @@ fn distance(from: &str, to: &str) -> usize {
     for (row, a) in from.iter().enumerate() {
         let mut current = vec![row + 1];
         for (column, b) in to.iter().enumerate() {
-            let cell = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
+            let cell =
+                |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
             let mut best = (cell(&last, column) + usize::from(a != b))
                 .min(cell(&last, column + 1) + 1)
                 .min(cell(&current, column) + 1);

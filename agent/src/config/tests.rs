@@ -86,7 +86,9 @@ fn an_unknown_variable_is_a_warning() {
     let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
-        ["environment variable SHIPWAKE_HTTP_TEMPLATE: no setting has this name; did you mean SHIPWAKE_HTTP_TEMPLATES?"]
+        [
+            "environment variable SHIPWAKE_HTTP_TEMPLATE: no setting has this name; did you mean SHIPWAKE_HTTP_TEMPLATES?"
+        ]
     );
 }
 
@@ -99,9 +101,7 @@ fn wrong_types_name_the_place_and_the_key() {
             &format!(
                 "{file}:3: `http.idle`: `soon` is not a length of time; write it like 250ms, 10s, 5m or 1h"
             ),
-            &format!(
-                "{file}:2: `http.templates`: invalid type: string \"many\", expected u32"
-            ),
+            &format!("{file}:2: `http.templates`: invalid type: string \"many\", expected u32"),
         ],
     );
     check(
@@ -121,7 +121,9 @@ fn wrong_types_name_the_place_and_the_key() {
 fn values_are_checked_and_the_origin_named() {
     check(
         &inputs("[signals]\nenabled = [\"tpc\"]\n", &[], &[]),
-        &["/etc/shipwake/shipwake.toml:2: [signals] enabled: unknown signal `tpc`; did you mean `tcp`?"],
+        &[
+            "/etc/shipwake/shipwake.toml:2: [signals] enabled: unknown signal `tpc`; did you mean `tcp`?",
+        ],
     );
 }
 

@@ -43,12 +43,7 @@ pub const FEATURES: &[Feature] = &[
     Feature {
         name: "syscalls.latency",
         help: "Latency of selected system calls.",
-        support: [
-            Absent("task storage came with 5.11"),
-            Supported,
-            Supported,
-            Supported,
-        ],
+        support: [Absent("task storage came with 5.11"), Supported, Supported, Supported],
     },
     Feature {
         name: "tcp.retransmits",
@@ -82,7 +77,8 @@ pub const FEATURES: &[Feature] = &[
 pub fn promise(feature: &str, release: &str) -> Option<Support> {
     let feature = FEATURES.iter().find(|known| known.name == feature)?;
     let version = version(release)?;
-    let index = LINES.iter().rposition(|line| self::version(line).is_some_and(|it| it <= version))?;
+    let index =
+        LINES.iter().rposition(|line| self::version(line).is_some_and(|it| it <= version))?;
     feature.support.get(index).copied()
 }
 

@@ -2,7 +2,6 @@
 
 use super::{cell, head};
 use crate::{
-    export,
     metric::{Metric, Shape, Worse},
     signals, telemetry,
 };

@@ -7,6 +7,7 @@ mod drops;
 pub mod features;
 pub mod health;
 mod load;
+pub mod memory;
 pub mod plan;
 pub mod ring;
 mod share;

@@ -1,5 +1,7 @@
 //! Which programs may serve a probe, in what order. Decides nothing about the kernel by itself.
 
+use std::fmt;
+
 use super::features::Features;
 
 /// Where a program attaches.
@@ -17,6 +19,17 @@ impl Hook {
         match self {
             Self::BtfTracepoint(_) | Self::Iterator(_) => features.btf,
             Self::RawTracepoint(_) => true,
+        }
+    }
+}
+
+/// As people write it: `tp_btf/sys_exit`.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BtfTracepoint(name) => write!(f, "tp_btf/{name}"),
+            Self::RawTracepoint(name) => write!(f, "raw_tp/{name}"),
+            Self::Iterator(target) => write!(f, "iter/{target}"),
         }
     }
 }

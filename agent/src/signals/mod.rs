@@ -129,3 +129,23 @@ crate::settings! {
         pub enabled: Vec<String> = ["process", "syscalls", "tcp", "http"].map(str::to_owned).to_vec(),
     }
 }
+
+impl Settings {
+    /// Whether every name is a signal.
+    pub fn check(&self) -> Result<(), String> {
+        for name in &self.enabled {
+            if !KNOWN.contains(&name.as_str()) {
+                let meant = crate::config::nearest(name, KNOWN.iter().copied());
+                let hint = meant.map_or_else(
+                    || format!("the signals are {}", KNOWN.join(", ")),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
+                return Err(format!("enabled: unknown signal `{name}`; {hint}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names that the setting takes: those of [`ALL`].
+const KNOWN: [&str; 4] = ["process", "syscalls", "tcp", "http"];

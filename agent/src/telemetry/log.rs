@@ -9,7 +9,9 @@ use super::Settings;
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("level: `{level}` is not a log level ({reason}); write error, warn, info, debug or trace")]
+    #[error(
+        "level: `{level}` is not a log level ({reason}); write error, warn, info, debug or trace"
+    )]
     Level { level: String, reason: String },
     #[error("logging is already set up")]
     Twice,

@@ -9,7 +9,7 @@ mod own;
 pub use counters::{Counters, Queue, QueueState};
 pub use limit::Limit;
 pub use log::{LogError, init};
-pub use own::Own;
+pub use own::{Descriptors, Own, descriptors};
 
 crate::settings! {
     /// The agent's own log, on standard error.

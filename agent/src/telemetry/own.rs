@@ -138,7 +138,8 @@ mod tests {
         let mut dropped = || {
             let mut out = Batch::default();
             own.collect(Mono::default(), &mut out);
-            let found = out.measurements.into_iter().find(|one| one.metric == &metrics::QUEUE_DROPPED);
+            let found =
+                out.measurements.into_iter().find(|one| one.metric == &metrics::QUEUE_DROPPED);
             found.map(|one| one.value)
         };
         queue.dropped(3);

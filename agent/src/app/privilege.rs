@@ -1,0 +1,98 @@
+//! What the process may do, and what the agent needs.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// A capability the agent needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    pub name: &'static str,
+    bit: u32,
+    /// What is missing without it.
+    pub purpose: &'static str,
+}
+
+/// Without these no signal can start.
+pub const NEEDED: &[Capability] = &[
+    Capability { name: "CAP_BPF", bit: 39, purpose: "load BPF programs and maps" },
+    Capability { name: "CAP_PERFMON", bit: 38, purpose: "attach programs that read kernel memory" },
+    Capability {
+        name: "CAP_SYS_ADMIN",
+        bit: 21,
+        purpose: "share BPF maps between objects, and load them on kernels before 5.8",
+    },
+];
+
+/// Without these the agent works and knows less.
+pub const USEFUL: &[Capability] = &[
+    Capability { name: "CAP_SYS_PTRACE", bit: 19, purpose: "read /proc of other users' processes" },
+    Capability {
+        name: "CAP_DAC_READ_SEARCH",
+        bit: 2,
+        purpose: "read executables and sockets of other users",
+    },
+];
+
+/// Effective capabilities of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privileges {
+    effective: u64,
+}
+
+impl Privileges {
+    /// Of this process; `None` when `/proc` does not tell.
+    pub fn own() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/self/status").ok()?)
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        u64::from_str_radix(line.trim(), 16).ok().map(|effective| Self { effective })
+    }
+
+    pub fn has(self, capability: &Capability) -> bool {
+        self.effective >> capability.bit & 1 == 1
+    }
+
+    /// Those of `wanted` that are not there.
+    pub fn missing(self, wanted: &[Capability]) -> Vec<&Capability> {
+        wanted.iter().filter(|capability| !self.has(capability)).collect()
+    }
+}
+
+/// Inode of the initial pid namespace, fixed since Linux 3.8 (`PROC_PID_INIT_INO`).
+const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether the process sees the host's pids; `None` when `/proc` does not tell. Elsewhere the pids that the
+/// kernel reports mean other processes than those in `/proc`.
+pub fn in_host_pid_namespace() -> Option<bool> {
+    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(link.as_os_str() == HOST_PID_NAMESPACE)
+}
+
+/// Lifts the limit on locked memory, which kernels before 5.11 count BPF maps against.
+pub fn lift_memlock_limit() -> Result<(), String> {
+    let unlimited = Rlimit { current: None, maximum: None };
+    if getrlimit(Resource::Memlock) == unlimited {
+        return Ok(());
+    }
+    setrlimit(Resource::Memlock, unlimited).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_status() {
+        let all = Privileges::parse("Name:\tx\nCapEff:\t000001ffffffffff\n").unwrap();
+        assert!(all.missing(NEEDED).is_empty() && all.missing(USEFUL).is_empty());
+        let none = Privileges::parse("CapEff:\t0000000000000000\n").unwrap();
+        assert_eq!(none.missing(NEEDED).len(), NEEDED.len());
+        let bpf = Privileges::parse("CapEff:\t0000008000000000\n").unwrap();
+        assert!(bpf.has(&NEEDED[0]) && !bpf.has(&NEEDED[1]));
+        assert_eq!(Privileges::parse("CapEff:\tnonsense\n"), None);
+        assert_eq!(Privileges::parse(""), None);
+    }
+}

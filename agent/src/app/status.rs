@@ -1,0 +1,29 @@
+//! Puts what the stages know about themselves into the words of the local API.
+
+use super::objects::Outcome;
+use crate::{
+    api::model::{ProbeState, RefusedVariant, SignalState},
+    kernel::health::{ProbeHealth, Refusal},
+};
+
+/// Of one signal.
+pub fn signal(outcome: &Outcome) -> SignalState {
+    let Outcome { signal, problem } = outcome;
+    SignalState { name: (*signal).to_owned(), running: problem.is_none(), reason: problem.clone() }
+}
+
+/// Of one probe.
+pub fn probe(health: &ProbeHealth) -> ProbeState {
+    let ProbeHealth { signal, probe, required, serving, refused } = health;
+    let refused = refused.iter().map(|Refusal { program, reason }| RefusedVariant {
+        program: (*program).to_owned(),
+        reason: reason.clone(),
+    });
+    ProbeState {
+        signal: (*signal).to_owned(),
+        probe: (*probe).to_owned(),
+        required: *required,
+        serving: serving.map(str::to_owned),
+        refused: refused.collect(),
+    }
+}

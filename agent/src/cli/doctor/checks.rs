@@ -1,0 +1,188 @@
+//! Looks at the host, one question at a time. What cannot be found out is said to be unknown.
+
+use std::{fs, io, os::unix::net::UnixStream, path::Path};
+
+use super::report::{Check, State};
+use crate::{
+    app::{Capability, Kernel, NEEDED, Privileges, USEFUL, in_host_pid_namespace},
+    config::Config,
+};
+
+/// Kernel, privileges, namespaces.
+pub fn host(privileges: Option<Privileges>) -> Vec<Check> {
+    let mut checks = vec![kernel_release()];
+    let wanted = NEEDED.iter().map(|one| (one, State::Failed));
+    for (capability, without) in wanted.chain(USEFUL.iter().map(|one| (one, State::Degraded))) {
+        checks.push(privilege(capability, privileges, without));
+    }
+    checks.push(match in_host_pid_namespace() {
+        Some(true) => Check::ok("pid namespace", "the host's"),
+        Some(false) => Check::bad(
+            State::Degraded,
+            "pid namespace",
+            "not the host's: processes cannot be told apart rightly",
+            "start the container with --pid=host",
+        ),
+        None => Check::unknown("pid namespace", "/proc/self/ns/pid cannot be read"),
+    });
+    checks.push(lockdown());
+    checks
+}
+
+fn kernel_release() -> Check {
+    match fs::read_to_string("/proc/sys/kernel/osrelease") {
+        Ok(release) => {
+            Check::ok("kernel", format!("{} {}", release.trim(), std::env::consts::ARCH))
+        }
+        Err(error) => Check::unknown("kernel", error.to_string()),
+    }
+}
+
+fn privilege(capability: &Capability, own: Option<Privileges>, without: State) -> Check {
+    match own {
+        Some(own) if own.has(capability) => Check::ok(capability.name, "held"),
+        Some(_) => Check::bad(
+            without,
+            capability.name,
+            format!("missing: needed to {}", capability.purpose),
+            "run as root, or give the process this capability",
+        ),
+        None => Check::unknown(capability.name, "/proc/self/status cannot be read"),
+    }
+}
+
+/// Lockdown in mode `confidentiality` forbids to read kernel memory.
+fn lockdown() -> Check {
+    let name = "lockdown";
+    match fs::read_to_string("/sys/kernel/security/lockdown") {
+        Ok(text) => match text.split(['[', ']']).nth(1) {
+            Some("confidentiality") => Check::bad(
+                State::Failed,
+                name,
+                "confidentiality: BPF may not read kernel memory",
+                "boot with lockdown=integrity or without lockdown",
+            ),
+            Some(mode) => Check::ok(name, mode),
+            None => Check::unknown(name, format!("`{}` is not understood", text.trim())),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if Path::new("/sys/kernel/security").join("lsm").exists() {
+                Check::ok(name, "not built into this kernel")
+            } else {
+                Check::unknown(name, "securityfs is not mounted")
+            }
+        }
+        Err(error) => Check::unknown(name, error.to_string()),
+    }
+}
+
+/// Sockets and files of others that the agent reads.
+pub fn surroundings(config: &Config) -> Vec<Check> {
+    let mut checks = vec![cgroups(), agent(config)];
+    if config.workload.sources.iter().any(|source| source == "docker") {
+        checks.push(docker(&config.workload.docker_sockets));
+    }
+    checks
+}
+
+fn cgroups() -> Check {
+    let name = "cgroups";
+    let (unified, hybrid) = ("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/unified");
+    if Path::new(unified).exists() {
+        Check::ok(name, "version 2")
+    } else if Path::new(hybrid).exists() {
+        Check::ok(name, "version 1, hybrid")
+    } else if Path::new("/sys/fs/cgroup").exists() {
+        Check::ok(name, "version 1")
+    } else {
+        Check::unknown(name, "/sys/fs/cgroup is not there")
+    }
+}
+
+fn agent(config: &Config) -> Check {
+    let name = "agent";
+    let socket = &config.api.socket;
+    match UnixStream::connect(socket) {
+        Ok(_) => Check::ok(name, format!("running, listens on {socket}")),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => Check::ok(name, "not running"),
+            io::ErrorKind::ConnectionRefused => Check::ok(
+                name,
+                format!("not running; {socket} was left behind and will be replaced"),
+            ),
+            _ => Check::unknown(name, format!("{socket}: {error}")),
+        },
+    }
+}
+
+fn docker(sockets: &[String]) -> Check {
+    let name = "docker";
+    let mut refused = None;
+    for socket in sockets {
+        match UnixStream::connect(socket) {
+            Ok(_) => return Check::ok(name, format!("{socket} accepts connections")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => refused = refused.or(Some(format!("{socket}: {error}"))),
+        }
+    }
+    match refused {
+        Some(refused) => Check::bad(
+            State::Degraded,
+            name,
+            refused,
+            "start Docker or let the agent use its socket; labels of its containers are not known",
+        ),
+        None => Check::ok(name, "no socket: labels come from elsewhere"),
+    }
+}
+
+/// What loading found out about the kernel.
+pub fn kernel(kernel: &Kernel) -> Vec<Check> {
+    let Kernel { features, btf_problem, share_problem } = kernel;
+    let has = |name, there, without: &str| {
+        if there {
+            Check::ok(name, "there")
+        } else {
+            Check::bad(State::Degraded, name, format!("not there: {without}"), "use a newer kernel")
+        }
+    };
+    vec![
+        match btf_problem {
+            None => Check::ok("BTF", "/sys/kernel/btf/vmlinux"),
+            Some(problem) => Check::bad(
+                State::Degraded,
+                "BTF",
+                problem.clone(),
+                "use a kernel with CONFIG_DEBUG_INFO_BTF; what needs kernel fields is off",
+            ),
+        },
+        has("ring buffer", features.ring_buffer, "events cannot be sent"),
+        has("task storage", features.task_storage, "no latency of system calls"),
+        match share_problem {
+            None => Check::ok("shared maps", "through a detached bpffs"),
+            Some(problem) => Check::bad(
+                State::Degraded,
+                "shared maps",
+                problem.clone(),
+                "give CAP_SYS_ADMIN; owners of sockets are known less well",
+            ),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_socket_is_degraded_and_an_absent_one_is_fine() {
+        let path = std::env::temp_dir().join(format!("shipwake-doctor-{}", std::process::id()));
+        let path = path.to_str().unwrap().to_owned();
+        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Ok);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Ok);
+        drop(listener);
+        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Degraded, "nobody listens");
+        fs::remove_file(&path).unwrap();
+    }
+}
