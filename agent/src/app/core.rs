@@ -1,7 +1,7 @@
 //! The task that owns the engine: feeds it, passes its questions to the sources and its reports to the
 //! exporters, and answers the local API.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -14,6 +14,7 @@ use crate::{
     },
     config::Config,
     engine::{Due, Engine, Input, Output},
+    export::Exporters,
     signals::{Batch, Collector as _},
     telemetry::{Counters, Own, Queue},
     time::Anchor,
@@ -25,15 +26,17 @@ const RUN: usize = 64;
 /// Everything that follows the collectors.
 pub struct Core {
     engine: Engine,
+    pub exporters: Exporters,
     own: Own,
     losses: BTreeMap<(&'static str, &'static str), u64>,
     schedule: Schedule,
 }
 
 impl Core {
-    pub fn new(config: &Config, own: Own) -> Self {
+    pub fn new(config: &Config, exporters: Exporters, own: Own) -> Self {
         Self {
             engine: Engine::new(config),
+            exporters,
             own,
             losses: BTreeMap::new(),
             schedule: Schedule::new(config.aggregate.interval.0),
@@ -97,6 +100,7 @@ impl Core {
         if due != Due::Nothing {
             let mut batch = Batch::default();
             self.own.collect(now.mono, &mut batch);
+            self.exporters.observe(&mut batch);
             self.apply(Input::Batch { signal: "agent", batch });
         }
         self.apply(Input::Tick { now, due });
@@ -110,7 +114,10 @@ impl Core {
                 *self.losses.entry((loss.signal, loss.cause)).or_default() += loss.count;
             }
         }
-        let Output { asks: _, report: _ } = self.engine.apply(input);
+        let Output { asks: _, report } = self.engine.apply(input);
+        if let Some(report) = report {
+            self.exporters.push(&Arc::new(report));
+        }
     }
 }
 

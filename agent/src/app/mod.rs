@@ -32,12 +32,16 @@ use crate::{
     cli::{Code, Failure},
     config::{Config, Resolved, Span},
     engine::Input,
+    export::{self, Exporters},
     kernel::memory,
     process,
     signals::Batch,
     telemetry::{self, Counters, Own, descriptors},
     time::Mono,
 };
+
+/// What an orderly stop may take beyond the deadline before it is given up.
+const STUCK: Duration = Duration::from_millis(500);
 
 crate::settings! {
     /// The agent as a whole.
@@ -150,7 +154,14 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
         collectors.spawn(collect(name, collector, input_sender.clone(), stopped.clone()));
     }
     drop(input_sender);
-    let core = Core::new(config, Own::new(counters.clone(), &objects.probes));
+    let (exporters, errors) = Exporters::start(config);
+    for error in errors {
+        error!("{error}");
+    }
+    if exporters.is_empty() {
+        warn!("nothing is exported: use --console, --otlp-endpoint URL or --prometheus");
+    }
+    let core = Core::new(config, exporters, Own::new(counters.clone(), &objects.probes));
     let signals: Vec<_> = objects.outcomes.iter().map(status::signal).collect();
     let probes: Vec<_> = objects.probes.iter().map(status::probe).collect();
     let answer = {
@@ -165,7 +176,7 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
                 signals: signals.clone(),
                 probes: probes.clone(),
                 sources: Vec::new(),
-                exporters: Vec::new(),
+                exporters: core.exporters.status().into_iter().map(status::exporter).collect(),
                 queues: counters.queues(),
                 losses: core.losses(),
                 map_bytes: descriptors().map(|found| found.map_bytes as u64),
@@ -204,21 +215,29 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
                 error!("a collector ended badly: {error}");
             }
         }
-        let core = engine.await;
+        let core = engine.await?;
         // Detached as soon as the last record is read, not when the last report is sent.
         objects.detach();
-        core
+        Ok::<_, tokio::task::JoinError>(core.exporters.stop(deadline).await)
     };
+    // The exporters keep the deadline themselves; beyond it and a moment, something is stuck.
     let code = tokio::select! {
-        ended = tokio::time::timeout_at(deadline, orderly) => match ended {
-            Ok(Ok(_core)) => Ok(Code::Success),
-            Ok(Err(error)) => Err(Failure::new(format!("the engine ended badly: {error}"), "please report this")),
+        ended = tokio::time::timeout_at(deadline + STUCK, orderly) => match ended {
+            Ok(Ok(exporters)) => {
+                report_end(&exporters);
+                Ok(Code::Success)
+            }
+            Ok(Err(error)) => {
+                Err(Failure::new(format!("the engine ended badly: {error}"), "please report this"))
+            }
             Err(_) => Err(Failure::new(
                 format!("the agent did not stop within {}", config.agent.deadline),
                 "what was measured last is lost; raise agent.deadline",
             )),
         },
-        again = ends.next() => Ok(if again == End::Interrupt { Code::Interrupted } else { Code::Terminated }),
+        again = ends.next() => {
+            Ok(if again == End::Interrupt { Code::Interrupted } else { Code::Terminated })
+        }
     };
     if let Some(server) = server {
         server.abort();
@@ -228,6 +247,16 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
     code
 }
 
+/// Says what could not be sent in the end.
+fn report_end(exporters: &[export::Status]) {
+    for status in exporters {
+        let lost: u64 = status.lost.values().sum();
+        if lost > 0 {
+            error!(exporter = status.name, "{lost} data points were not exported");
+        }
+    }
+}
+
 /// The socket of the local API. Without it the agent runs on, unless another agent has it.
 fn status_socket(config: &Config) -> Result<Option<Socket>, Failure> {
     if !config.api.enabled {
@@ -235,7 +264,7 @@ fn status_socket(config: &Config) -> Result<Option<Socket>, Failure> {
     }
     match Socket::bind(Path::new(&config.api.socket)) {
         Ok(socket) => Ok(Some(socket)),
-        Err(error @ BindError::InUse(_)) if config.otlp.enabled || config.prometheus.enabled => {
+        Err(error @ BindError::InUse(_)) if config.otlp.sends() || config.prometheus.enabled => {
             Err(Failure::new(
                 format!("{error}: both would export the same measurements"),
                 "stop it, or give this one another socket with --set api.socket=PATH",

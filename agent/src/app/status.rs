@@ -2,9 +2,16 @@
 
 use super::objects::Outcome;
 use crate::{
-    api::model::{ProbeState, RefusedVariant, SignalState},
+    api::model::{ExporterState, ProbeState, RefusedVariant, SignalState},
+    export,
     kernel::health::{ProbeHealth, Refusal},
 };
+
+/// Of one exporter.
+pub fn exporter(status: export::Status) -> ExporterState {
+    let export::Status { name, delivered, lost, trouble } = status;
+    ExporterState { name: name.to_owned(), delivered, lost: lost.values().sum(), trouble }
+}
 
 /// Of one signal.
 pub fn signal(outcome: &Outcome) -> SignalState {

@@ -50,6 +50,8 @@ fn flags(args: &Args) -> Vec<Flag> {
     if let Some(endpoint) = otlp_endpoint {
         flags.push(Flag::new("--otlp-endpoint", "otlp.enabled", "true"));
         flags.push(Flag::new("--otlp-endpoint", "otlp.endpoint", endpoint));
+        // The flag is the last word: a more specific endpoint from elsewhere would win over it.
+        flags.push(Flag::new("--otlp-endpoint", "otlp.metrics_endpoint", ""));
     }
     if let Some(address) = prometheus {
         flags.push(Flag::new("--prometheus", "prometheus.enabled", "true"));
@@ -90,7 +92,11 @@ mod tests {
         check("run --signals http,tcp", &[("signals.enabled", "http,tcp")]);
         check(
             "run --otlp-endpoint http://c:4317",
-            &[("otlp.enabled", "true"), ("otlp.endpoint", "http://c:4317")],
+            &[
+                ("otlp.enabled", "true"),
+                ("otlp.endpoint", "http://c:4317"),
+                ("otlp.metrics_endpoint", ""),
+            ],
         );
         check("run --prometheus", &[("prometheus.enabled", "true")]);
         check(

@@ -76,6 +76,17 @@ pub fn fits(section: &str, key: &str, value: &Value) -> Result<(), String> {
     }
 }
 
+/// An entry of a dotted path and a value of the right type.
+pub fn entry_of_value(path: &str, value: Value, origin: Origin) -> Result<Entry, Problem> {
+    let (section, key) = path.split_once('.').unwrap_or((path, ""));
+    let (section, key) =
+        find(section, key).map_err(|problem| Problem::at(origin.clone(), problem))?;
+    match fits(section, key, &value) {
+        Ok(()) => Ok(Entry { section, key, value, origin }),
+        Err(problem) => Err(Problem::at(origin, format!("`{section}.{key}`: {problem}"))),
+    }
+}
+
 /// Reads a value that was given as text: a variable or a flag.
 ///
 /// The type of the setting decides: lists are separated by commas, maps are `key=value` pairs
@@ -96,9 +107,12 @@ pub fn entry_of_text(
             Err(problem) => refusal = refusal.or(Some(problem)),
         }
     }
-    let expected = default_of(section, key).map_or("value", |value| value.type_str());
+    let default = default_of(section, key);
+    let expected = default.map_or("value", |value| value.type_str());
     let reason = refusal.unwrap_or_else(|| format!("not of type {expected}"));
-    Err(Problem::at(origin, format!("`{section}.{key}` cannot be `{text}`: {reason}")))
+    // Maps hold credentials: their text is not repeated.
+    let shown = if matches!(default, Some(Value::Table(_))) { "this" } else { text };
+    Err(Problem::at(origin, format!("`{section}.{key}` cannot be `{shown}`: {reason}")))
 }
 
 /// What `text` may mean, likeliest first, given the default of the setting.

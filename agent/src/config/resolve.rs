@@ -7,8 +7,9 @@ use toml::{Table, Value};
 
 use super::{
     Config, Origin, Problem, Problems, environment, file,
-    layer::{Entry, entry_of_text},
+    layer::{Entry, entry_of_text, entry_of_value},
 };
+use crate::export::otlp::env::{FromEnv, Override, from_env};
 
 /// A setting given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,19 @@ pub fn resolve(inputs: &Inputs) -> Result<Resolved, Problems> {
     all.extend(entries);
     problems.extend(wrong);
     warnings.extend(doubtful);
+    let get = |name: &str| {
+        let found = inputs.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let FromEnv { overrides, warnings: ignored } = from_env(&get);
+    for Override { variable, setting, value } in overrides {
+        let origin = Origin::Environment(variable);
+        match entry_of_value(setting, value, origin) {
+            Ok(entry) => all.push(entry),
+            Err(problem) => warnings.push(problem),
+        }
+    }
+    warnings.extend(ignored.into_iter().map(|text| Problem { origin: None, text }));
     for flag in &inputs.flags {
         let origin = Origin::Flag(flag.flag.clone());
         match flag.path.split_once('.') {

@@ -128,6 +128,55 @@ fn values_are_checked_and_the_origin_named() {
 }
 
 #[test]
+fn standard_variables_win_over_own_ones_and_lose_against_flags() {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318"),
+        ("SHIPWAKE_OTLP_ENDPOINT", "http://b:4318"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("OTEL_SERVICE_NAME", "the-agent"),
+    ];
+    let found = resolve(&inputs("", &variables, &[])).unwrap();
+    assert_eq!(found.config.otlp.endpoint, "http://a:4318");
+    assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
+    let flags = [("otlp.endpoint", "http://c:4318")];
+    let found = resolve(&inputs("", &variables, &flags)).unwrap();
+    assert_eq!(found.config.otlp.endpoint, "http://c:4318");
+}
+
+#[test]
+fn credentials_are_neither_shown_nor_repeated() {
+    let found = resolve(&inputs("", &[], &[("otlp.headers", "authorization=hunter2")])).unwrap();
+    assert_eq!(found.config.otlp.headers.0.len(), 1);
+    assert!(!toml::to_string(&found.config).unwrap().contains("hunter2"));
+    check(
+        &inputs("", &[], &[("otlp.headers", "hunter2")]),
+        &["flag --set otlp.headers: `otlp.headers` cannot be `this`: not of type table"],
+    );
+}
+
+#[test]
+fn addresses_and_routes_are_checked() {
+    check(
+        &inputs("", &[], &[("otlp.endpoint", "collector:4318")]),
+        &[
+            "flag --set otlp.endpoint: [otlp] otlp.endpoint `collector:4318` lacks a scheme; write http://collector:4318 or https://collector:4318",
+        ],
+    );
+    check(
+        &inputs("", &[], &[("prometheus.listen", "9464")]),
+        &[
+            "flag --set prometheus.listen: [prometheus] listen: `9464` is not an address; write it like 127.0.0.1:9464",
+        ],
+    );
+    check(
+        &inputs("", &[], &[("http.routes", "users")]),
+        &[
+            "flag --set http.routes: [http] routes: route `users` does not begin with `/`; write it like `/users/{id}` or `/static/*`",
+        ],
+    );
+}
+
+#[test]
 fn every_section_and_key_has_one_variable() {
     let mut names: Vec<String> = SECTIONS
         .iter()

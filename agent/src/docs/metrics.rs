@@ -2,6 +2,7 @@
 
 use super::{cell, head};
 use crate::{
+    export,
     metric::{Metric, Shape, Worse},
     signals, telemetry,
 };
@@ -18,7 +19,7 @@ pub fn markdown() -> String {
     for signal in signals::ALL {
         group(&mut text, signal.name, signal.help, signal.metrics);
     }
-    group(&mut text, "agent", "The agent itself.", telemetry::metrics::ALL);
+    group(&mut text, "agent", "The agent itself. Resource: `service.name=shipwake`.", &own());
     text
 }
 
@@ -62,7 +63,12 @@ fn worse(worse: Worse) -> &'static str {
 /// Every metric of the agent.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     let signals = signals::ALL.iter().flat_map(|signal| signal.metrics);
-    signals.chain(telemetry::metrics::ALL).copied()
+    signals.copied().chain(own())
+}
+
+/// The agent's metrics about itself.
+fn own() -> Vec<&'static Metric> {
+    [telemetry::metrics::ALL, export::METRICS].concat()
 }
 
 #[cfg(test)]

@@ -75,6 +75,14 @@ pub static EXPORTER: ExporterDef = ExporterDef {
 };
 
 impl Settings {
+    /// Whether the endpoint and the headers can be used.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.sends() {
+            return Ok(());
+        }
+        target::Target::new(self).map(drop).map_err(|error| format!("{error:#}"))
+    }
+
     /// Whether reports are sent: an endpoint is known and nobody said no.
     pub fn sends(&self) -> bool {
         self.enabled && !(self.endpoint.is_empty() && self.metrics_endpoint.is_empty())

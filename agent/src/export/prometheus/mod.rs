@@ -23,6 +23,20 @@ crate::settings! {
     }
 }
 
+impl Settings {
+    /// Whether there is a host and a port to listen on.
+    pub fn check(&self) -> Result<(), String> {
+        let port = self.listen.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        match port {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(format!(
+                "listen: `{}` is not an address; write it like 127.0.0.1:9464",
+                self.listen
+            )),
+        }
+    }
+}
+
 /// The exporter.
 pub static EXPORTER: ExporterDef = ExporterDef {
     name: "prometheus",

@@ -67,3 +67,10 @@ crate::settings! {
         ].map(str::to_owned).to_vec(),
     }
 }
+
+impl Settings {
+    /// Whether the routes can be read.
+    pub fn check(&self) -> Result<(), String> {
+        Routes::new(&self.routes).map(drop).map_err(|error| format!("routes: {error}"))
+    }
+}
