@@ -1,0 +1,112 @@
+//! What the sources said about containers and units, and who has not answered yet.
+
+use std::{borrow::Borrow, collections::VecDeque, hash::Hash};
+
+use rustc_hash::FxHashMap;
+
+use super::{Facts, SourceDef};
+
+/// Things that were told and in which no process has been seen. More than that are dropped, oldest
+/// first: they are asked about when a process shows up.
+pub(super) const SPARE: usize = 1024;
+
+/// A set of sources, by their position among those in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mask(u32);
+
+impl Mask {
+    pub(super) fn of(sources: &[&SourceDef], keep: impl Fn(&SourceDef) -> bool) -> Self {
+        let bits = sources.iter().enumerate().filter(|(_, source)| keep(source));
+        Self(bits.fold(0, |mask, (index, _)| mask | 1_u32.checked_shl(index as u32).unwrap_or(0)))
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// Answers about things of one kind.
+pub(super) struct Answers<K> {
+    of: FxHashMap<K, Answer>,
+    /// Told and never asked about, oldest first.
+    spare: VecDeque<K>,
+}
+
+impl<K> Default for Answers<K> {
+    fn default() -> Self {
+        Self { of: FxHashMap::default(), spare: VecDeque::new() }
+    }
+}
+
+#[derive(Default)]
+struct Answer {
+    facts: Vec<(&'static str, Facts)>,
+    waits: Mask,
+    /// A process has been seen in it.
+    is_used: bool,
+}
+
+impl<K: Clone + Eq + Hash> Answers<K> {
+    /// A process was seen in `key`. True when the sources in `mask` are to be asked: this is the first
+    /// process, and nobody has told anything before.
+    pub(super) fn ask(&mut self, key: &K, mask: Mask) -> bool {
+        let is_new = !self.of.contains_key(key);
+        let answer = self.of.entry(key.clone()).or_default();
+        if !answer.is_used {
+            answer.is_used = true;
+            self.spare.retain(|spare| spare != key);
+        }
+        if is_new {
+            answer.waits = mask;
+        }
+        is_new && !mask.is_empty()
+    }
+
+    /// A source said `facts` about `key`. True when that is news.
+    pub(super) fn hear(&mut self, source: &'static str, bit: Mask, key: K, facts: Facts) -> bool {
+        if !self.of.contains_key(&key) {
+            self.spare.push_back(key.clone());
+            while self.spare.len() > SPARE {
+                if let Some(oldest) = self.spare.pop_front() {
+                    self.of.remove(&oldest);
+                }
+            }
+        }
+        let answer = self.of.entry(key).or_default();
+        let waited = !answer.waits.is_empty();
+        answer.waits = answer.waits.without(bit);
+        let settled = waited && answer.waits.is_empty();
+        match answer.facts.iter_mut().find(|(name, _)| *name == source) {
+            Some((_, known)) if *known == facts => settled,
+            Some((_, known)) => {
+                *known = facts;
+                true
+            }
+            None => {
+                answer.facts.push((source, facts));
+                true
+            }
+        }
+    }
+
+    pub(super) fn facts<Q>(&self, key: &Q) -> &[(&'static str, Facts)]
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.of.get(key).map(|answer| answer.facts.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn is_answered(&self, key: &K) -> bool {
+        self.of.get(key).is_none_or(|answer| answer.waits.is_empty())
+    }
+
+    pub(super) fn forget(&mut self, key: &K) {
+        self.of.remove(key);
+        self.spare.retain(|spare| spare != key);
+    }
+}

@@ -1,0 +1,256 @@
+//! One workload: its members, who speaks for it, and its resource.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Directory, Facts, Identity, Member, Mono, Place, Placement, WorkloadId};
+use crate::{
+    process::ProcessKey,
+    workload::{
+        ContainerId, Resource,
+        resolve::{self, Known, basename},
+    },
+};
+
+/// A service instance.
+pub(super) struct Workload {
+    pub place: Place,
+    pub placement: Placement,
+    pub identity: Option<Identity>,
+    /// Key of the unit that the sources are asked about.
+    pub unit: Option<Arc<str>>,
+    pub members: FxHashSet<ProcessKey>,
+    /// Members that some source has not answered about.
+    pub waiting: u32,
+    /// The member whose executable names the workload when nothing else does.
+    pub main: Option<ProcessKey>,
+    pub executable: Option<Arc<str>>,
+    /// The member whose environment counts.
+    pub speaker: Option<ProcessKey>,
+    pub environment: Option<Arc<Facts>>,
+    pub since: Mono,
+    /// Since when it has no members.
+    pub ended: Option<Mono>,
+    pub resource: Arc<Resource>,
+}
+
+/// Programs that start the service and are not it.
+const STARTERS: &[&str] = &[
+    "ash",
+    "bash",
+    "busybox",
+    "catatonit",
+    "dash",
+    "docker-init",
+    "dumb-init",
+    "env",
+    "gosu",
+    "runc",
+    "s6-supervise",
+    "s6-svscan",
+    "sh",
+    "su-exec",
+    "sudo",
+    "tini",
+    "zsh",
+];
+
+impl Workload {
+    pub(super) fn container(&self) -> Option<&ContainerId> {
+        self.placement.container.as_ref().map(|container| &container.id)
+    }
+
+    /// Whether a child in `place` would have the environment of this workload's processes.
+    pub(super) fn is_kin(&self, place: &Place) -> bool {
+        self.place == *place
+            || matches!((&self.place, place), (Place::Executable(_), Place::Executable(_)))
+    }
+
+    /// Whether one name is for the whole place.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Container { .. } | Place::Unit(_))
+    }
+
+    /// Chooses who gives the executable and the environment: the oldest member, and a starter of
+    /// services only when there is nobody else. Choices stay while the chosen one lives, so that
+    /// helpers that come and go never rename a service.
+    pub(super) fn elect(
+        &mut self,
+        processes: &FxHashMap<ProcessKey, Member>,
+        may_replace_main: bool,
+    ) {
+        let members = || self.members.iter().filter_map(|key| processes.get_key_value(key));
+        let age = |key: &ProcessKey| (key.start_ticks, key.tgid);
+        let stays =
+            |chosen: &Option<ProcessKey>| chosen.is_some_and(|key| self.members.contains(&key));
+        let main = if stays(&self.main) && !may_replace_main {
+            self.main
+        } else {
+            members()
+                .filter(|(_, member)| member.executable.is_some())
+                .min_by_key(|(key, member)| (is_starter(member), age(key)))
+                .map(|(key, _)| *key)
+        };
+        let speaks = |member: &Member| {
+            member.environment.is_some() && (!self.is_shared() || member.identity == self.identity)
+        };
+        let speaker = match self.speaker {
+            Some(key)
+                if processes
+                    .get(&key)
+                    .is_some_and(|m| self.members.contains(&key) && speaks(m)) =>
+            {
+                Some(key)
+            }
+            _ => members()
+                .filter(|(_, member)| speaks(member))
+                .min_by_key(|(key, _)| age(key))
+                .map(|(key, _)| *key),
+        };
+        let of = |key: Option<ProcessKey>| key.and_then(|key| processes.get(&key));
+        let executable = of(main).and_then(|member| member.executable.clone());
+        let environment = of(speaker).and_then(|member| member.environment.clone());
+        self.main = main;
+        self.speaker = speaker;
+        // What the last one said holds until somebody says something else.
+        self.executable = executable.or(self.executable.take());
+        self.environment = environment.or(self.environment.take());
+    }
+}
+
+fn is_starter(member: &Member) -> bool {
+    member.executable.as_deref().is_some_and(|path| STARTERS.contains(&basename(path)))
+}
+
+/// What the sources are asked about a unit by: unique on the host.
+pub(super) fn unit_key(placement: &Placement, place: &Place) -> Option<Arc<str>> {
+    let unit = placement.unit.as_ref()?;
+    match (place, &unit.user) {
+        (Place::Container { id, unit: Some(_) }, _) => Some(format!("{id}/{}", unit.name).into()),
+        (_, Some(user)) => Some(format!("user@{user}/{}", unit.name).into()),
+        (_, None) => Some(unit.name.clone()),
+    }
+}
+
+impl Directory {
+    /// Puts a process where it belongs and takes it away from where it was. Resources are not worked
+    /// out anew: see [`Self::refresh`].
+    pub(super) fn join(&mut self, key: ProcessKey, mut member: Member, now: Mono) -> WorkloadId {
+        let id = self.workload_for(&member, now);
+        if let Some(before) = self.processes.remove(&key) {
+            self.leave(key, &before, (before.workload != id).then_some(now));
+        }
+        member.workload = id;
+        let is_waiting = !member.waits.is_empty();
+        self.processes.insert(key, member);
+        if let Some(one) = self.workloads.get_mut(&id) {
+            one.members.insert(key);
+            one.waiting += u32::from(is_waiting);
+            one.ended = None;
+        }
+        id
+    }
+
+    /// Takes a process, already out of the table, out of its workload; `at` is when it went, or
+    /// `None` when it comes back at once.
+    pub(super) fn leave(&mut self, key: ProcessKey, member: &Member, at: Option<Mono>) {
+        let Some(one) = self.workloads.get_mut(&member.workload) else { return };
+        one.members.remove(&key);
+        one.waiting = one.waiting.saturating_sub(u32::from(!member.waits.is_empty()));
+        if one.members.is_empty() && at.is_some() {
+            one.ended = at;
+        }
+    }
+
+    /// Whether `key` decides about the resource of a workload, or somebody is still to be found who
+    /// does. All other processes of a running service come and go without any work.
+    pub(super) fn is_decisive(&self, id: WorkloadId, key: ProcessKey, now: Mono) -> bool {
+        self.workloads.get(&id).is_some_and(|one| {
+            self.is_young(one, now)
+                || one.main == Some(key)
+                || one.speaker == Some(key)
+                || one.main.is_none_or(|main| !one.members.contains(&main))
+        })
+    }
+
+    /// The choice of the main process is still open.
+    pub(super) fn is_young(&self, one: &Workload, now: Mono) -> bool {
+        now.since(one.since) < self.settings.patience.0
+    }
+
+    /// The workload that a process with this place and identity belongs to, made when needed.
+    fn workload_for(&mut self, member: &Member, now: Mono) -> WorkloadId {
+        let ids = self.places.get(&member.place).map(Vec::as_slice).unwrap_or_default();
+        let of = |id: &WorkloadId| self.workloads.get(id);
+        let same = |one: &Workload| one.identity == member.identity;
+        let found = ids.iter().copied().find(|id| of(id).is_some_and(same)).or_else(|| {
+            // In a container or unit the first workload takes everybody without a name of their
+            // own, and takes the first name for its own.
+            let first = ids.first().copied()?;
+            let one = of(&first)?;
+            let joins = one.is_shared() && (member.identity.is_none() || one.identity.is_none());
+            joins.then_some(first)
+        });
+        if let Some(id) = found {
+            if let Some(one) = self.workloads.get_mut(&id)
+                && one.identity.is_none()
+            {
+                one.identity = member.identity.clone();
+            }
+            return id;
+        }
+        let id = WorkloadId(self.next);
+        self.next += 1;
+        self.places.entry(member.place.clone()).or_default().push(id);
+        self.workloads.insert(
+            id,
+            Workload {
+                place: member.place.clone(),
+                placement: member.placement.clone(),
+                identity: member.identity.clone(),
+                unit: unit_key(&member.placement, &member.place),
+                members: FxHashSet::default(),
+                waiting: 0,
+                main: None,
+                executable: member.executable.clone(),
+                speaker: None,
+                environment: None,
+                since: now,
+                ended: None,
+                resource: Arc::default(),
+            },
+        );
+        id
+    }
+
+    /// Works the resource out anew. True when it changed. Without `now` nobody new is chosen to speak
+    /// while those who do are there.
+    pub(super) fn refresh(&mut self, id: WorkloadId, now: Option<Mono>) -> bool {
+        let Some(one) = self.workloads.get(&id) else { return false };
+        let is_open = now.is_some_and(|now| self.is_young(one, now));
+        let Some(one) = self.workloads.get_mut(&id) else { return false };
+        one.elect(&self.processes, is_open);
+        let container = one.container().map(|id| self.containers.facts(id)).unwrap_or_default();
+        let unit = one.unit.as_ref().map(|unit| self.units.facts(unit)).unwrap_or_default();
+        // Outside of containers and units an environment counts only when it names the service:
+        // anything else in it is as likely the surroundings of the shell that started the process.
+        let environment =
+            one.environment.as_deref().filter(|_| one.is_shared() || one.identity.is_some());
+        let resource = resolve::resolve(&Known {
+            settings: &self.settings,
+            place: &one.place,
+            placement: &one.placement,
+            executable: one.executable.as_deref(),
+            container,
+            unit,
+            environment,
+            host: &self.host,
+        });
+        if *one.resource == resource {
+            return false;
+        }
+        one.resource = Arc::new(resource);
+        true
+    }
+}

@@ -1,0 +1,119 @@
+//! Source `environ`: what the environment that a process was started with says about its service.
+
+mod parse;
+
+use std::{fs::File, io::Read as _};
+
+use tokio::sync::mpsc;
+
+use super::{About, Ask, Attribute, Change, Health, SourceDef, names};
+use crate::{config::Config, process::ProcessKey};
+
+pub use parse::{parse, resource_attributes};
+
+/// The source.
+pub static ENVIRON: SourceDef = SourceDef {
+    name: "environ",
+    help: "OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and variables of vendors and platforms",
+    concerns: |ask| matches!(ask, Ask::Process(_)),
+    tells_host: false,
+    start,
+};
+
+/// Most bytes of an environment that are looked at. The kernel allows megabytes of it.
+const MOST_BYTES: u64 = 256 * 1024;
+
+fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, health: Health) {
+    health.works();
+    tokio::spawn(async move {
+        let mut buffer = Vec::new();
+        while let Some(ask) = asks.recv().await {
+            let Ask::Process(info) = ask else { continue };
+            let change = Change {
+                source: ENVIRON.name,
+                about: About::Process(info.key),
+                attributes: read(&info.key, &mut buffer),
+            };
+            if changes.send(change).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// What the environment of a living process says. Nothing, not even that it was read, when the
+/// process is gone, is another one by now, or may not be looked at.
+fn read(key: &ProcessKey, buffer: &mut Vec<u8>) -> Vec<Attribute> {
+    buffer.clear();
+    let read = File::open(format!("/proc/{}/environ", key.tgid))
+        .and_then(|file| file.take(MOST_BYTES).read_to_end(buffer));
+    if read.is_err() || !is_same(key) {
+        return Vec::new();
+    }
+    let mut attributes = parse(buffer);
+    attributes.push(Attribute::text(names::ENVIRONMENT_READ, "yes"));
+    attributes
+}
+
+/// Whether the process of this id is still the one that was meant. Asked after reading, so that what
+/// was read cannot be another's.
+pub(super) fn is_same(key: &ProcessKey) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", key.tgid)) else {
+        return false;
+    };
+    // The name, in parentheses, may hold anything; field 22 counts from behind it.
+    let ticks = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19))
+        .and_then(|ticks| ticks.parse::<u64>().ok());
+    // Keys have the low half; 0 where the kernel could not tell.
+    ticks.is_some_and(|ticks| {
+        key.start_ticks == 0 || (ticks & u64::from(u32::MAX)) == u64::from(key.start_ticks)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep")
+            .arg("60")
+            .env_clear()
+            .env("OTEL_SERVICE_NAME", "checkout")
+            .env("SECRET", "hunter2")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn start_ticks(pid: u32) -> u32 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn only_the_process_that_was_meant_and_only_allowed_variables() {
+        let mut child = sleeper();
+        let tgid = child.id();
+        let key = ProcessKey { tgid, start_ticks: start_ticks(tgid) };
+        let expected = [("~env.OTEL_SERVICE_NAME", "checkout"), ("~environ.read", "yes")]
+            .map(|(key, value)| Attribute::text(key, value))
+            .to_vec();
+        let mut buffer = Vec::new();
+        // The child may still be between fork and exec.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while read(&key, &mut buffer) != expected && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(read(&key, &mut buffer), expected);
+        assert_eq!(read(&ProcessKey { tgid, start_ticks: 0 }, &mut buffer), expected);
+        let other = ProcessKey { tgid, start_ticks: key.start_ticks + 1 };
+        assert_eq!(read(&other, &mut buffer), []);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(read(&key, &mut buffer), []);
+    }
+}

@@ -1,0 +1,58 @@
+//! The metadata sources that run, seen from the rest of the agent.
+
+use tokio::sync::mpsc;
+
+use super::{ALL, Ask, Change, Health, SourceDef, SourceHealth};
+use crate::config::Config;
+
+/// Questions that may wait in front of one source. A start-up scan asks about every process at
+/// once; a question is a few hundred bytes.
+const ASKS: usize = 4096;
+
+/// Handles of all started sources. Dropping it ends them.
+pub struct Sources {
+    running: Vec<Running>,
+}
+
+struct Running {
+    source: &'static SourceDef,
+    asks: mpsc::Sender<Ask>,
+    health: Health,
+}
+
+impl Sources {
+    /// Starts the sources that the settings name, each on its own task of the current runtime.
+    pub fn start(config: &Config, changes: &mpsc::Sender<Change>) -> Self {
+        let running = enabled(&config.workload.sources)
+            .map(|source| {
+                let (asks, receiver) = mpsc::channel(ASKS);
+                let health = Health::new(source.name);
+                (source.start)(config, receiver, changes.clone(), health.clone());
+                Running { source, asks, health }
+            })
+            .collect();
+        Self { running }
+    }
+
+    /// Passes a question to every source that it concerns. Never waits: returns how many sources were
+    /// too busy to hear it, which is a loss to be counted. The workload then waits for its patience.
+    pub fn ask(&self, ask: &Ask) -> u64 {
+        let mut lost = 0;
+        for Running { source, asks, health: _ } in &self.running {
+            if (source.concerns)(ask) && asks.try_send(ask.clone()).is_err() {
+                lost += 1;
+            }
+        }
+        lost
+    }
+
+    /// How every started source is doing.
+    pub fn health(&self) -> Vec<SourceHealth> {
+        self.running.iter().map(|running| running.health.get()).collect()
+    }
+}
+
+/// The sources that are named, in order of precedence.
+pub(super) fn enabled(names: &[String]) -> impl Iterator<Item = &'static SourceDef> {
+    ALL.iter().copied().filter(|source| names.iter().any(|name| name == source.name))
+}
