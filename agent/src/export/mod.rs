@@ -122,4 +122,6 @@ pub struct ExplicitPoint {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

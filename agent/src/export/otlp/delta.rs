@@ -10,10 +10,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::encode::Sent;
 use crate::{
-    export::{
-        ExplicitPoint, ExponentialPoint, Point, PointValue, Report, ResourceReport,
-        supersede::ResourceKey,
-    },
+    export::{Point, PointValue, Report, ResourceReport, supersede::ResourceKey},
     metric::{LabelSet, Metric, Shape},
     time::Wall,
     workload::Resource,
@@ -103,51 +100,63 @@ fn is_zero(value: &PointValue) -> bool {
 
 /// `None` when `new` cannot have grown out of `old`, which a series with one start never shows.
 fn subtract(new: &PointValue, old: &PointValue) -> Option<PointValue> {
-    match (new, old) {
-        (PointValue::Sum(new), PointValue::Sum(old)) => {
-            (new >= old).then_some(PointValue::Sum(new - old))
-        }
-        (PointValue::Exponential(new), PointValue::Exponential(old)) => {
-            subtract_exponential(new, old).map(PointValue::Exponential)
-        }
-        (PointValue::Explicit(new), PointValue::Explicit(old)) => {
-            if new.counts.len() != old.counts.len() {
-                return None;
-            }
-            let counts = new.counts.iter().zip(&old.counts).map(|(new, old)| new.checked_sub(*old));
-            Some(PointValue::Explicit(ExplicitPoint {
-                counts: counts.collect::<Option<_>>()?,
-                count: new.count.checked_sub(old.count)?,
-                sum: new.sum - old.sum,
-                min: f64::NAN,
-                max: f64::NAN,
-            }))
-        }
-        _ => None,
-    }
+    let grew = match (new, old) {
+        (PointValue::Sum(new), PointValue::Sum(old)) => new >= old,
+        (PointValue::Exponential(new), PointValue::Exponential(old)) => new.count >= old.count,
+        (PointValue::Explicit(new), PointValue::Explicit(old)) => new.count >= old.count,
+        _ => false,
+    };
+    grew.then(|| new.since(old))
 }
 
-fn subtract_exponential(
-    new: &ExponentialPoint,
-    old: &ExponentialPoint,
-) -> Option<ExponentialPoint> {
-    // Scales only go down: the same observations in coarser buckets.
-    let shift = u32::try_from(new.scale.checked_sub(old.scale)?.checked_neg()?).ok()?.min(31);
-    let mut counts = new.counts.clone();
-    for (index, count) in old.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let bucket = (i64::from(old.offset) + i64::try_from(index).ok()?) >> shift;
-        let at = usize::try_from(bucket - i64::from(new.offset)).ok()?;
-        let left = counts.get_mut(at)?;
-        *left = left.checked_sub(*count)?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::fixture::{REQUESTS, counted, exponential, report, service};
+
+    #[test]
+    fn what_was_not_accepted_is_in_the_next_difference() {
+        let mut ledger = Ledger::default();
+        let check = |ledger: &Ledger, at, value, expected: Option<(u64, f64)>| {
+            let report = report(at, [counted(service("a"), &[("k", value)])]);
+            let (resource, metric) = (&report.resources[0], &report.resources[0].metrics[0]);
+            let found =
+                ledger.difference(&resource.resource, metric.metric, &metric.points[0], report.at);
+            let found = found.map(|(start, sent)| match sent {
+                Sent::Whole(PointValue::Sum(value)) => (start.0, *value),
+                Sent::Difference(PointValue::Sum(value)) => (start.0, value),
+                _ => panic!("not a sum"),
+            });
+            assert_eq!(found, expected);
+            report
+        };
+        check(&ledger, 10, 0.0, None);
+        check(&ledger, 10, 5.0, Some((1, 5.0)));
+        let accepted = check(&ledger, 20, 7.0, Some((1, 7.0)));
+        ledger.accept(accepted.at, &accepted.resources[0]);
+        check(&ledger, 20, 7.0, None);
+        check(&ledger, 30, 7.0, None);
+        check(&ledger, 40, 9.0, Some((20, 2.0)));
+        check(&ledger, 50, 12.0, Some((20, 5.0)));
+        ledger.keep(&report(60, []));
+        check(&ledger, 60, 3.0, Some((1, 3.0)));
     }
-    Some(ExponentialPoint {
-        scale: new.scale,
-        offset: new.offset,
-        counts,
-        zero: new.zero.checked_sub(old.zero)?,
-        count: new.count.checked_sub(old.count)?,
-        sum: new.sum - old.sum,
-        min: f64::NAN,
-        max: f64::NAN,
-    })
+
+    #[test]
+    fn histograms_are_subtracted_across_scales() {
+        let mut ledger = Ledger::default();
+        let before = report(10, [exponential(service("a"), 1, -2, &[1, 2, 3, 4])]);
+        ledger.accept(before.at, &before.resources[0]);
+        let after = report(20, [exponential(service("a"), 0, -1, &[5, 9, 1])]);
+        let found = ledger.difference(
+            &after.resources[0].resource,
+            &REQUESTS,
+            &after.resources[0].metrics[0].points[0],
+            after.at,
+        );
+        let Some((Wall(10), Sent::Difference(PointValue::Exponential(found)))) = found else {
+            panic!("no difference");
+        };
+        assert_eq!((found.counts.as_slice(), found.count), ([2, 2, 1].as_slice(), 5));
+    }
 }

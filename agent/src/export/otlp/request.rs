@@ -171,3 +171,89 @@ fn halves(report: &ResourceReport) -> Option<[ResourceReport; 2]> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+
+    use super::*;
+    use crate::export::fixture::{counted, exponential, report, service};
+
+    fn settings(limit: u64) -> Settings {
+        Settings { max_request_bytes: limit, compression: Compression::None, ..Settings::default() }
+    }
+
+    /// Every point of every request, as `service key value`.
+    fn points(built: &Built) -> Vec<String> {
+        let mut points = Vec::new();
+        for payload in &built.payloads {
+            let request = ExportMetricsServiceRequest::decode(payload.body.as_ref()).unwrap();
+            let before = points.len();
+            for resource in request.resource_metrics {
+                let name = format!("{:?}", resource.resource.unwrap().attributes[0].value);
+                for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                    let Some(Data::Sum(sum)) = metric.data else { panic!("not a sum") };
+                    points.extend(sum.data_points.iter().map(|point| format!("{name} {point:?}")));
+                }
+            }
+            assert_eq!(payload.points, (points.len() - before) as u64);
+        }
+        points
+    }
+
+    #[track_caller]
+    fn check(limit: u64, requests: std::ops::RangeInclusive<usize>, too_large: u64) {
+        let keys: Vec<_> = (0..50).map(|at| format!("key-{at}")).collect();
+        let values: Vec<_> = keys.iter().map(|key| (key.as_str(), 1.0)).collect();
+        let services = ["a", "b", "c"].map(|name| counted(service(name), &values));
+        let report = Arc::new(report(7, services));
+        let built = build(std::slice::from_ref(&report), &settings(limit), None).unwrap();
+        assert!(requests.contains(&built.payloads.len()), "{} requests", built.payloads.len());
+        assert!(built.payloads.iter().all(|payload| payload.body.len() as u64 <= limit));
+        assert_eq!(built.too_large, too_large);
+        let mut found = points(&built);
+        assert_eq!(found.len() as u64, report.points() - too_large);
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len() as u64, report.points() - too_large);
+    }
+
+    #[test]
+    fn requests_are_as_few_as_the_limit_allows() {
+        check(4 << 20, 1..=1, 0);
+        check(6000, 2..=2, 0);
+        check(4000, 3..=3, 0);
+        check(2000, 6..=24, 0);
+        check(600, 15..=40, 0);
+        check(100, 0..=0, 150);
+    }
+
+    #[test]
+    fn bodies_are_compressed_and_framed() {
+        let report = Arc::new(report(7, [exponential(service("a"), 3, -10, &[1; 100])]));
+        let plain = build(std::slice::from_ref(&report), &settings(4 << 20), None).unwrap();
+        for (compression, protocol) in [
+            (Compression::Gzip, Protocol::HttpProtobuf),
+            (Compression::Zstd, Protocol::HttpProtobuf),
+            (Compression::Gzip, Protocol::Grpc),
+        ] {
+            let settings = Settings { compression, protocol, ..Settings::default() };
+            let built = build(std::slice::from_ref(&report), &settings, None).unwrap();
+            let mut body = built.payloads[0].body.clone();
+            if protocol == Protocol::Grpc {
+                assert_eq!(body[0], 1);
+                body = body.slice(5..);
+            }
+            let mut message = Vec::new();
+            match compression {
+                Compression::Gzip => {
+                    flate2::read::GzDecoder::new(body.as_ref()).read_to_end(&mut message).unwrap();
+                }
+                _ => message = zstd::decode_all(body.as_ref()).unwrap(),
+            }
+            assert_eq!(message, plain.payloads[0].body);
+        }
+    }
+}

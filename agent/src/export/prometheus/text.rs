@@ -227,3 +227,83 @@ fn pair(label: &str, value: &str) -> String {
 pub(super) fn empty() -> Report {
     Report { at: Wall(0), resources: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::fixture::{counted, exponential, report, resource, service};
+
+    #[track_caller]
+    fn check(report: &Report, expected: &[&str]) {
+        let settings = Settings { scope_labels: false, ..Settings::default() };
+        let (page, _) = page(report, &settings, &mut Shown::default());
+        for line in expected {
+            assert!(page.lines().any(|found| found == *line), "no line `{line}` in\n{page}");
+        }
+    }
+
+    #[test]
+    fn series_carry_job_and_instance() {
+        let shop = resource(&[
+            ("service.name", "cart"),
+            ("service.namespace", "shop"),
+            ("service.instance.id", "i1"),
+            ("container.name", "c\"\\\n"),
+        ]);
+        check(
+            &report(9, [counted(shop, &[("k.a", 3.0)])]),
+            &[
+                r#"target_info{job="shop/cart",instance="i1",container_name="c\"\\\n"} 1"#,
+                "# TYPE test_count_total counter",
+                r#"test_count_total{job="shop/cart",instance="i1",test_key="k.a"} 3"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn histograms_have_classic_buckets() {
+        // Scale 0: (0.5,1] (1,2].
+        check(
+            &report(9, [exponential(service("a"), 0, -1, &[4, 6])]),
+            &[
+                "# TYPE http_server_request_duration_seconds histogram",
+                r#"http_server_request_duration_seconds_bucket{job="a",le="0.5"} 0"#,
+                r#"http_server_request_duration_seconds_bucket{job="a",le="1"} 4"#,
+                r#"http_server_request_duration_seconds_bucket{job="a",le="2.5"} 10"#,
+                r#"http_server_request_duration_seconds_bucket{job="a",le="+Inf"} 10"#,
+                r#"http_server_request_duration_seconds_count{job="a"} 10"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn buckets_never_shrink_while_a_series_lives() {
+        let mut shown = Shown::default();
+        let settings = Settings::default();
+        let bucket = |page: &str| {
+            let line = page.lines().find(|line| line.contains("le=\"0.75\"")).unwrap();
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        // Scale 2 says that everything is below 0.6; scale 0 only that it is below 1.
+        let fine = report(9, [exponential(service("a"), 2, -4, &[100])]);
+        let coarse = report(19, [exponential(service("a"), 0, -1, &[100])]);
+        let before = bucket(&page(&fine, &settings, &mut shown).0);
+        assert_eq!(before, 100);
+        assert_eq!(bucket(&page(&coarse, &settings, &mut Shown::default()).0), 58);
+        assert_eq!(bucket(&page(&coarse, &settings, &mut shown).0), 100);
+    }
+
+    #[test]
+    fn a_series_is_written_once() {
+        let old = resource(&[("service.name", "a"), ("service.version", "1")]);
+        let new = resource(&[("service.name", "a"), ("service.version", "2")]);
+        let mut newer = counted(new, &[("k", 5.0)]);
+        newer.metrics[0].points[0].start = Wall(7);
+        let report = report(9, [counted(old, &[("k", 900.0)]), newer]);
+        let (page, points) = page(&report, &Settings::default(), &mut Shown::default());
+        let lines: Vec<_> = page.lines().filter(|line| line.starts_with("test_count")).collect();
+        assert_eq!((lines.len(), points), (1, 1));
+        assert!(lines[0].ends_with(" 5"), "{page}");
+        assert_eq!(page.lines().filter(|line| line.starts_with("target_info")).count(), 1);
+    }
+}
