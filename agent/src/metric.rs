@@ -3,6 +3,7 @@
 //! Everything after `signals/` knows shapes, never names.
 
 use std::{
+    cmp::Ordering,
     fmt,
     hash::{BuildHasher as _, Hash, Hasher},
     sync::Arc,
@@ -73,12 +74,57 @@ pub const DURATION_BOUNDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Value of one attribute.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub enum LabelValue {
     Static(&'static str),
     Str(Arc<str>),
     Int(i64),
     Bool(bool),
+}
+
+/// What a value is compared by: a text is the same text however it is kept.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Compared<'a> {
+    Text(&'a str),
+    Int(i64),
+    Bool(bool),
+}
+
+impl LabelValue {
+    fn compared(&self) -> Compared<'_> {
+        match self {
+            Self::Static(text) => Compared::Text(text),
+            Self::Str(text) => Compared::Text(text),
+            Self::Int(value) => Compared::Int(*value),
+            Self::Bool(value) => Compared::Bool(*value),
+        }
+    }
+}
+
+impl PartialEq for LabelValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared() == other.compared()
+    }
+}
+
+impl Eq for LabelValue {}
+
+impl Hash for LabelValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.compared().hash(state);
+    }
+}
+
+impl PartialOrd for LabelValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LabelValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.compared().cmp(&other.compared())
+    }
 }
 
 impl From<&'static str> for LabelValue {
@@ -129,7 +175,7 @@ impl fmt::Display for LabelValue {
 }
 
 /// One attribute of a data point.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
     pub key: &'static str,
     pub value: LabelValue,
@@ -146,9 +192,11 @@ struct Labels {
 }
 
 impl LabelSet {
-    /// Sorts by key, so that the same labels make the same set in whatever order they were given.
+    /// Sorts by key, so that the same labels make the same set in whatever order they were given. Of several
+    /// labels with the same key the first stays.
     pub fn new(mut labels: Vec<Label>) -> Self {
         labels.sort_by_key(|label| label.key);
+        labels.dedup_by_key(|label| label.key);
         let hash = FxBuildHasher.hash_one(&labels);
         Self(Arc::new(Labels { hash, labels: labels.into() }))
     }

@@ -1,7 +1,10 @@
 //! Points per workload and window; histograms; the cardinality limit.
 
 pub mod buckets;
+pub mod cell;
+pub mod explicit;
 pub mod exponential;
+pub mod store;
 pub mod view;
 
 crate::settings! {
