@@ -4,6 +4,8 @@ pub mod buckets;
 pub mod cell;
 pub mod explicit;
 pub mod exponential;
+#[cfg(test)]
+pub(crate) mod ledger;
 pub mod store;
 pub mod view;
 

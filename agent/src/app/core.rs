@@ -18,6 +18,7 @@ use crate::{
     signals::{Batch, Collector as _},
     telemetry::{Counters, Own, Queue},
     time::Anchor,
+    workload::Directory,
 };
 
 /// Most inputs that are taken between two looks at the clock.
@@ -33,9 +34,14 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(config: &Config, exporters: Exporters, own: Own) -> Self {
+    /// `begun` is when the first program was attached, or earlier.
+    pub fn new(config: &Config, begun: Anchor, exporters: Exporters, own: Own) -> Self {
         Self {
-            engine: Engine::new(config),
+            engine: Engine::new(
+                &config.aggregate,
+                Directory::new(&config.workload, begun.mono),
+                begun,
+            ),
             exporters,
             own,
             losses: BTreeMap::new(),
@@ -114,7 +120,7 @@ impl Core {
                 *self.losses.entry((loss.signal, loss.cause)).or_default() += loss.count;
             }
         }
-        let Output { asks: _, report } = self.engine.apply(input);
+        let Output { asks: _, unknown: _, report } = self.engine.apply(input);
         if let Some(report) = report {
             self.exporters.push(&Arc::new(report));
         }

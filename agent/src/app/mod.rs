@@ -37,7 +37,7 @@ use crate::{
     process,
     signals::Batch,
     telemetry::{self, Counters, Own, descriptors},
-    time::Mono,
+    time::{Anchor, Mono},
 };
 
 /// What an orderly stop may take beyond the deadline before it is given up.
@@ -120,7 +120,8 @@ fn check_privileges() -> Result<(), Failure> {
 }
 
 async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure> {
-    let started = Mono::now();
+    let begun = Anchor::now();
+    let started = begun.mono;
     let mut ends = Ends::new()
         .map_err(|error| Failure::new(format!("signals cannot be received: {error}"), ""))?;
     let socket = status_socket(config)?;
@@ -161,7 +162,7 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
     if exporters.is_empty() {
         warn!("nothing is exported: use --console, --otlp-endpoint URL or --prometheus");
     }
-    let core = Core::new(config, exporters, Own::new(counters.clone(), &objects.probes));
+    let core = Core::new(config, begun, exporters, Own::new(counters.clone(), &objects.probes));
     let signals: Vec<_> = objects.outcomes.iter().map(status::signal).collect();
     let probes: Vec<_> = objects.probes.iter().map(status::probe).collect();
     let answer = {

@@ -17,9 +17,10 @@ use std::{collections::hash_map::Entry, sync::Arc, time::Duration};
 
 use rustc_hash::FxHashMap;
 
+pub(super) use self::scope::Named;
 use self::{
     owner::{Owner, Phase, Series, SeriesKey, Start},
-    scope::{Named, Scope},
+    scope::Scope,
 };
 pub use self::{
     owner::{OwnerId, Tag},
@@ -430,3 +431,6 @@ impl Series {
         self.cell.merge(other.cell);
     }
 }
+
+#[cfg(test)]
+mod tests;

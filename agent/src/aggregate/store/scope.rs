@@ -33,7 +33,7 @@ pub(super) struct Scope {
 
 /// A resource and what it is told apart by.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(in crate::aggregate) struct Named {
     pub name: Arc<str>,
     pub resource: Arc<Resource>,
 }

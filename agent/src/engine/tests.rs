@@ -1,0 +1,339 @@
+//! Pipeline tests: inputs in, reports out as text.
+
+use super::*;
+use crate::{
+    aggregate::{
+        Settings,
+        ledger::{Ledger, dump},
+    },
+    labels,
+    metric::{LabelSet, Metric, Shape, Value, Worse},
+    process::ProcessInfo,
+    time::Wall,
+    workload,
+};
+
+static CALLS: Metric = Metric {
+    name: "calls",
+    unit: "{call}",
+    help: "",
+    shape: Shape::Counter,
+    worse: Worse::Neither,
+    attributes: &[],
+    bounds: &[],
+};
+
+fn ms(ms: u64) -> Mono {
+    Mono(ms * 1_000_000)
+}
+
+fn anchor(at: u64) -> Anchor {
+    Anchor { mono: ms(at), wall: Wall(ms(at).0) }
+}
+
+fn key(tgid: u32) -> ProcessKey {
+    ProcessKey { tgid, start_ticks: 1 }
+}
+
+fn info(tgid: u32, at: u64, executable: &str) -> ProcessInfo {
+    ProcessInfo {
+        executable: Some(format!("/usr/bin/{executable}").into()),
+        ..ProcessInfo::new(key(tgid), ms(at))
+    }
+}
+
+fn seen(tgid: u32, at: u64) -> Fact {
+    Fact::Seen(info(tgid, at, "app"))
+}
+
+fn exit(tgid: u32, at: u64) -> Fact {
+    Fact::Exit { at: ms(at), process: key(tgid), exit_code: 0 }
+}
+
+fn calls(tgid: u32, value: f64) -> Measurement {
+    let (subject, labels) = (Subject::Process(key(tgid)), LabelSet::empty());
+    Measurement { metric: &CALLS, subject, labels, value: Value::Add(value) }
+}
+
+fn engine(settings: &Settings) -> Engine {
+    let sources = workload::Settings { sources: Vec::new(), ..Default::default() };
+    Engine::new(settings, Directory::new(&sources, ms(0)), anchor(0))
+}
+
+/// Feeds one engine and keeps what it reports.
+struct Rig {
+    engine: Engine,
+    ledger: Ledger,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(&Settings::default())
+    }
+
+    fn with(settings: &Settings) -> Self {
+        Self { engine: engine(settings), ledger: Ledger::default() }
+    }
+
+    fn facts(&mut self, facts: impl Into<Vec<Fact>>) -> Output {
+        let batch = Batch { facts: facts.into(), ..Batch::default() };
+        self.engine.apply(Input::Batch { signal: "process", batch })
+    }
+
+    fn measure(&mut self, measurements: impl Into<Vec<Measurement>>) -> Output {
+        let batch = Batch { measurements: measurements.into(), ..Batch::default() };
+        self.engine.apply(Input::Batch { signal: "syscalls", batch })
+    }
+
+    #[track_caller]
+    fn tick(&mut self, at: u64, due: Due) -> Option<Report> {
+        let report = self.engine.apply(Input::Tick { now: anchor(at), due }).report;
+        if let Some(report) = &report {
+            self.ledger.take(report);
+        }
+        report
+    }
+
+    /// Compares the report at this time with the expected lines (resource left out).
+    #[track_caller]
+    fn check(&mut self, at: u64, expected: &[&str]) {
+        let report = self.tick(at, Due::Report).unwrap();
+        let text = dump(&report);
+        let found: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(found, expected, "report at {at}");
+    }
+
+    #[track_caller]
+    fn check_own(&self, metric: &'static Metric, expected: &[(&str, f64)]) {
+        let totals = self.ledger.totals_by(metric, "shipwake.agent.signal");
+        let found: Vec<_> = totals.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        assert_eq!(found, expected, "{}", metric.name);
+    }
+}
+
+#[test]
+fn a_process_of_five_milliseconds_is_rolled_up() {
+    let mut rig = Rig::new();
+    rig.facts([seen(1, 0)]);
+    rig.measure([calls(1, 10.0)]);
+    rig.facts([Fact::Fork { at: ms(100), parent: key(1), child: key(2) }, exit(2, 105)]);
+    rig.measure([calls(2, 3.0), calls(1, 1.0)]);
+    rig.check(10_000, &["calls{} 3 since 0", "calls{executable.name=app,pid=1} 11 since 0"]);
+}
+
+#[test]
+fn a_measurement_that_is_ahead_of_its_fact_waits() {
+    let mut rig = Rig::new();
+    rig.tick(1_000, Due::Nothing);
+    assert_eq!(rig.measure([calls(7, 3.0), calls(7, 1.0)]).unknown, [7]);
+    rig.check(1_000, &[]);
+    rig.tick(1_400, Due::Nothing);
+    rig.facts([seen(7, 1_000)]);
+    rig.check(2_000, &["calls{executable.name=app,pid=7} 4 since 1000"]);
+    rig.check_own(&metrics::UNATTRIBUTED, &[]);
+}
+
+#[test]
+fn a_measurement_whose_process_nobody_knows_goes_to_the_host() {
+    let mut rig = Rig::new();
+    rig.measure([calls(7, 3.0)]);
+    rig.tick(600, Due::Nothing);
+    rig.check(1_000, &["calls{} 3 since 0"]);
+    rig.check_own(&metrics::UNATTRIBUTED, &[("syscalls", 1.0)]);
+}
+
+#[test]
+fn the_last_report_waits_for_nobody() {
+    let mut rig = Rig::new();
+    rig.measure([calls(7, 3.0)]);
+    rig.tick(1, Due::FinalReport);
+    assert_eq!(rig.ledger.total(&CALLS), 3.0);
+}
+
+#[test]
+fn what_waits_is_bounded_and_never_dropped() {
+    let mut rig = Rig::new();
+    for tgid in 1..=20_000 {
+        rig.measure([calls(tgid, 1.0)]);
+    }
+    assert_eq!(rig.engine.pending.len(), 16_384);
+    rig.tick(10, Due::Report);
+    assert_eq!(rig.ledger.total(&CALLS), f64::from(20_000 - 16_384));
+    rig.tick(20, Due::FinalReport);
+    assert_eq!(rig.ledger.total(&CALLS), 20_000.0);
+    rig.check_own(&metrics::UNATTRIBUTED, &[("syscalls", 20_000.0)]);
+}
+
+#[test]
+fn another_executable_is_another_series() {
+    let mut rig = Rig::new();
+    rig.facts([seen(1, 0)]);
+    rig.measure([calls(1, 10.0)]);
+    rig.check(10_000, &["calls{executable.name=app,pid=1} 10 since 0"]);
+    rig.facts([Fact::Exec(info(1, 11_000, "other"))]);
+    rig.measure([calls(1, 1.0)]);
+    rig.check(
+        20_000,
+        &[
+            "calls{executable.name=app,pid=1} 10 since 0",
+            "calls{executable.name=other,pid=1} 1 since 11000",
+        ],
+    );
+    rig.facts([Fact::Exec(info(1, 21_000, "other"))]);
+    rig.measure([calls(1, 1.0)]);
+    rig.check(30_000, &["calls{executable.name=other,pid=1} 2 since 11000"]);
+    // Before its first report it was another program for a moment.
+    rig.facts([seen(2, 30_000)]);
+    rig.measure([calls(2, 1.0)]);
+    rig.facts([Fact::Exec(info(2, 30_001, "other"))]);
+    rig.measure([calls(2, 2.0)]);
+    rig.check(
+        40_000,
+        &[
+            "calls{} 1 since 30000",
+            "calls{executable.name=other,pid=1} 2 since 11000",
+            "calls{executable.name=other,pid=2} 2 since 30001",
+        ],
+    );
+}
+
+#[test]
+fn without_process_attributes_there_is_one_series() {
+    let settings = Settings { process_attributes: false, ..Default::default() };
+    let mut rig = Rig::with(&settings);
+    rig.facts([seen(1, 0), seen(2, 0)]);
+    rig.measure([calls(1, 1.0), calls(2, 2.0)]);
+    rig.check(10_000, &["calls{} 3 since 0"]);
+}
+
+#[test]
+fn losses_and_refused_values_are_counted() {
+    let mut rig = Rig::new();
+    rig.facts([seen(1, 0)]);
+    let losses = vec![Loss { signal: "http", cause: "ring_full", count: 4 }];
+    rig.engine.apply(Input::Batch { signal: "http", batch: Batch { losses, ..Batch::default() } });
+    rig.measure([calls(1, f64::NAN), calls(1, -1.0), calls(1, 1.0)]);
+    rig.tick(10_000, Due::Report);
+    rig.check_own(&metrics::LOST, &[("http", 4.0), ("syscalls", 2.0)]);
+    rig.check_own(&metrics::MEASUREMENTS, &[("http", 0.0), ("process", 0.0), ("syscalls", 3.0)]);
+    assert_eq!(rig.ledger.total(&CALLS), 1.0);
+}
+
+#[test]
+fn overflow_keeps_the_total_and_is_counted() {
+    let settings = Settings { cardinality_limit: 10, ..Default::default() };
+    let mut rig = Rig::with(&settings);
+    for tgid in 1..=50 {
+        rig.facts([seen(tgid, 0)]);
+        let labels = labels! { "n" => i64::from(tgid) };
+        rig.measure([Measurement { labels, ..calls(tgid, 2.0) }]);
+    }
+    rig.tick(10_000, Due::Report);
+    assert_eq!(rig.ledger.total(&CALLS), 100.0);
+    assert_eq!(rig.ledger.total(&metrics::OVERFLOWED), 41.0);
+}
+
+/// A small generator of numbers that look random.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Random births, execs, ends, late facts, reused pids and measurements: nothing is lost or counted twice.
+#[track_caller]
+fn check_churn(seed: u64, settings: &Settings) {
+    let mut dice = Dice(seed);
+    let mut rig = Rig::with(settings);
+    let mut expected = 0.0;
+    let mut ticks = 1;
+    let mut alive: Vec<ProcessKey> = Vec::new();
+    let mut dead: Vec<ProcessKey> = Vec::new();
+    let mut now = 0;
+    for step in 0..6_000u64 {
+        now += dice.roll(40);
+        let pick = |dice: &mut Dice, from: &[ProcessKey]| {
+            from.get(dice.roll(from.len().max(1) as u64) as usize).copied()
+        };
+        match dice.roll(12) {
+            0 => {
+                ticks += 1;
+                let key = ProcessKey { tgid: 1 + dice.roll(30) as u32, start_ticks: ticks };
+                alive.retain(|other| other.tgid != key.tgid);
+                alive.push(key);
+                let fact = match pick(&mut dice, &alive).filter(|parent| *parent != key) {
+                    Some(parent) => Fact::Fork { at: ms(now), parent, child: key },
+                    None => Fact::Seen(ProcessInfo { key, ..info(0, now, "app") }),
+                };
+                if dice.roll(5) > 0 {
+                    rig.facts([fact]);
+                }
+            }
+            1 => {
+                if let Some(key) = pick(&mut dice, &alive) {
+                    let name = ["app", "worker", "sh"][dice.roll(3) as usize];
+                    rig.facts([Fact::Exec(ProcessInfo { key, ..info(0, now, name) })]);
+                }
+            }
+            2 => {
+                if let Some(key) = pick(&mut dice, &alive) {
+                    alive.retain(|other| *other != key);
+                    dead.push(key);
+                    rig.facts([Fact::Exit { at: ms(now), process: key, exit_code: 0 }]);
+                }
+            }
+            3 if step % 7 == 0 => {
+                rig.tick(now, Due::Report);
+            }
+            3 => {
+                rig.tick(now, Due::Nothing);
+            }
+            _ => {
+                let late = dice.roll(10) == 0;
+                if let Some(key) = pick(&mut dice, if late { &dead } else { &alive }) {
+                    let value = dice.roll(100) as f64;
+                    let labels = labels! { "n" => dice.roll(4) as i64 };
+                    let subject = Subject::Process(key);
+                    rig.measure([Measurement { subject, labels, ..calls(0, value) }]);
+                    expected += value;
+                }
+            }
+        }
+    }
+    rig.tick(now, Due::FinalReport);
+    assert_eq!(rig.ledger.total(&CALLS), expected, "seed {seed}");
+}
+
+#[test]
+fn totals_survive_churn() {
+    for seed in 1..=20 {
+        check_churn(seed, &Settings::default());
+    }
+}
+
+#[test]
+fn totals_survive_churn_with_little_room() {
+    for seed in 1..=20 {
+        check_churn(seed, &Settings { cardinality_limit: 12, ..Default::default() });
+    }
+}
+
+#[test]
+fn reports_are_the_same_for_the_same_inputs() {
+    let text = || {
+        let mut rig = Rig::new();
+        for tgid in 1..=200 {
+            rig.facts([seen(tgid, 0)]);
+            for n in 0i64..5 {
+                let labels = labels! { "n" => n };
+                rig.measure([Measurement { labels, ..calls(tgid, 0.1 * n as f64) }]);
+            }
+        }
+        dump(&rig.tick(10_000, Due::Report).unwrap())
+    };
+    assert_eq!(text(), text());
+}
