@@ -24,7 +24,7 @@ macro_rules! offsets {
     };
 }
 
-offsets! { 232;
+offsets! { 264;
     // Registers at system call entry and exit: x86-64 | arm64. `+N` adds bytes.
     regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
     regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
@@ -87,4 +87,13 @@ offsets! { 232;
     tcp_bytes_received: "tcp_sock.bytes_received";
     tcp_segs_in: "tcp_sock.segs_in";
     tcp_segs_out: "tcp_sock.segs_out";
+    sk_flags: "sock.__sk_common.skc_flags";
+    sk_net: "sock.__sk_common.skc_net.net";
+    tcp_bytes_sent: "tcp_sock.bytes_sent";
+    tcp_bytes_retrans: "tcp_sock.bytes_retrans";
+    // A bit field: the congestion state is the low five bits of this byte.
+    icsk_ca_state: "inet_connection_sock.icsk_ca_state";
+    icsk_pending: "inet_connection_sock.icsk_pending";
+    skb_cb: "sk_buff.cb";
+    tcp_cb_gso_segs: "tcp_skb_cb.tcp_gso_segs";
 }

@@ -6,6 +6,7 @@ pub mod btf;
 mod drops;
 pub mod features;
 pub mod health;
+mod iterate;
 mod load;
 pub mod memory;
 pub mod plan;
@@ -13,6 +14,7 @@ pub mod ring;
 mod share;
 
 pub use drops::Drops;
+pub use iterate::Iterate;
 pub use load::{LoadError, Loaded, kernel_btf, load};
 pub use ring::Ring;
 pub use share::SharedMaps;

@@ -1,0 +1,161 @@
+//! Reports: what a connection added since its last one.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use shipwake_ebpf::{
+    drops::Drop,
+    offsets::Offsets,
+    socket::{Owner, ROLE_SERVER, ROLE_UNKNOWN},
+    tcp::{
+        Connection, Counters, FLAG_COUNTED, FLAG_FOUND, FLAG_OPENED, KIND_FAILED, KIND_LIVE, Report,
+    },
+};
+
+use super::{
+    connection, listener,
+    maps::{SOCKETS, TCP, count_drop, offsets},
+    sock,
+};
+
+/// The agent drains the ring on a timer; a wakeup per record would cost the traced process more than
+/// everything else here.
+const BPF_RB_NO_WAKEUP: u64 = 1;
+
+/// Sends the last report of a connection.
+#[inline(never)]
+pub fn send(sk: u64, kind: u32) {
+    let o = offsets();
+    let Some(entry) = connection::get(sk) else { return };
+    let report = compose(sk, entry, kind, o);
+    if worth(&report) && TCP.output::<Report>(&report, BPF_RB_NO_WAKEUP).is_err() {
+        count_drop(Drop::RingFull);
+    }
+}
+
+/// Whether a report says anything.
+#[inline(always)]
+pub fn worth(report: &Report) -> bool {
+    let Counters {
+        bytes_sent,
+        bytes_received,
+        segments_sent,
+        segments_received,
+        retransmits,
+        resets_sent,
+        resets_received,
+    } = report.added;
+    let [fast, probe, timeout, syn_ack, other, unknown] = retransmits;
+    report.kind == KIND_FAILED
+        || report.flags & (FLAG_OPENED | FLAG_FOUND) != 0
+        || (report.kind != KIND_LIVE && report.flags & FLAG_COUNTED != 0)
+        || (bytes_sent | bytes_received) != 0
+        || (segments_sent | segments_received | resets_sent | resets_received) != 0
+        || (fast | probe | timeout | syn_ack | other | unknown) != 0
+}
+
+/// Fills a report with what the entry's earlier reports did not carry.
+#[inline(always)]
+pub fn compose(sk: u64, entry: &mut Connection, kind: u32, o: &Offsets) -> Report {
+    // SAFETY: no arguments, no failure.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let owner = owner(sk, entry);
+    let end = if entry.ended_ns != 0 { entry.ended_ns } else { now };
+    let since = |from: u64, to: u64| if from == 0 { 0 } else { to.wrapping_sub(from) };
+    let handshake_ns =
+        if entry.established_ns == 0 { 0 } else { since(entry.syn_ns, entry.established_ns) };
+    Report {
+        kind,
+        flags: entry.flags,
+        owner,
+        connection: sk,
+        local: entry.local,
+        peer: entry.peer,
+        local_port: entry.local_port,
+        peer_port: entry.peer_port,
+        srtt_us: sock::srtt_us(sk, o),
+        at_ns: now,
+        handshake_ns,
+        duration_ns: since(entry.established_ns, end),
+        error: entry.error,
+        pad: 0,
+        added: difference(&entry.counted, &entry.reported),
+    }
+}
+
+/// Notes that `report` is on its way.
+#[inline(always)]
+pub fn commit(entry: &mut Connection, report: &Report) {
+    let Counters {
+        bytes_sent,
+        bytes_received,
+        segments_sent,
+        segments_received,
+        retransmits,
+        resets_sent,
+        resets_received,
+    } = report.added;
+    let told = &mut entry.reported;
+    told.bytes_sent = told.bytes_sent.wrapping_add(bytes_sent);
+    told.bytes_received = told.bytes_received.wrapping_add(bytes_received);
+    told.segments_sent = told.segments_sent.wrapping_add(segments_sent);
+    told.segments_received = told.segments_received.wrapping_add(segments_received);
+    let [fast, probe, timeout, syn_ack, other, unknown] = retransmits;
+    let [told_fast, told_probe, told_timeout, told_syn_ack, told_other, told_unknown] =
+        &mut told.retransmits;
+    *told_fast = told_fast.wrapping_add(fast);
+    *told_probe = told_probe.wrapping_add(probe);
+    *told_timeout = told_timeout.wrapping_add(timeout);
+    *told_syn_ack = told_syn_ack.wrapping_add(syn_ack);
+    *told_other = told_other.wrapping_add(other);
+    *told_unknown = told_unknown.wrapping_add(unknown);
+    told.resets_sent = told.resets_sent.wrapping_add(resets_sent);
+    told.resets_received = told.resets_received.wrapping_add(resets_received);
+    if report.flags & (FLAG_OPENED | FLAG_FOUND) != 0 {
+        entry.flags = entry.flags & !(FLAG_OPENED | FLAG_FOUND) | FLAG_COUNTED;
+    }
+}
+
+/// Whose the connection is: known from the beginning, noted by whoever accepted it, or, for one that
+/// nobody accepted, its listener's if that is one process.
+#[inline(always)]
+fn owner(sk: u64, entry: &mut Connection) -> Owner {
+    if entry.owner.process.tgid == 0 {
+        if let Some(owner) = SOCKETS.get_ptr(&sk) {
+            // SAFETY: a live map value of plain words.
+            let Owner { process, role, pad: _ } = unsafe { *owner };
+            entry.owner.process = process;
+            if entry.owner.role == ROLE_UNKNOWN {
+                entry.owner.role = role;
+            }
+        }
+    }
+    let mut owner = entry.owner;
+    if owner.process.tgid == 0 && owner.role == ROLE_SERVER {
+        if let Some(process) = listener::at(entry) {
+            owner.process = process;
+        }
+    }
+    owner
+}
+
+#[inline(always)]
+fn difference(now: &Counters, before: &Counters) -> Counters {
+    let [fast, probe, timeout, syn_ack, other, unknown] = now.retransmits;
+    let [told_fast, told_probe, told_timeout, told_syn_ack, told_other, told_unknown] =
+        before.retransmits;
+    Counters {
+        bytes_sent: now.bytes_sent.wrapping_sub(before.bytes_sent),
+        bytes_received: now.bytes_received.wrapping_sub(before.bytes_received),
+        segments_sent: now.segments_sent.wrapping_sub(before.segments_sent),
+        segments_received: now.segments_received.wrapping_sub(before.segments_received),
+        retransmits: [
+            fast.wrapping_sub(told_fast),
+            probe.wrapping_sub(told_probe),
+            timeout.wrapping_sub(told_timeout),
+            syn_ack.wrapping_sub(told_syn_ack),
+            other.wrapping_sub(told_other),
+            unknown.wrapping_sub(told_unknown),
+        ],
+        resets_sent: now.resets_sent.wrapping_sub(before.resets_sent),
+        resets_received: now.resets_received.wrapping_sub(before.resets_received),
+    }
+}
