@@ -1,6 +1,8 @@
 //! Tests against a real kernel: the running one, and those of the VM matrix (`cargo xtask vm`).
 //! One module per object.
 
+mod net;
 mod offsets;
 mod process;
 mod raw;
+mod tcp;
