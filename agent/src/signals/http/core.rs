@@ -8,7 +8,7 @@ use super::{
     exchange::{Finished, Irregularity, Meter, Outcome, Role, lose, service},
     labels::Labels,
     routes::{RouteError, Routes},
-    stream::{Limits as StreamLimits, Streams},
+    stream::{self, Streams},
     sweep::{Seen, Sweep},
     template::{Limits, Templates},
 };
@@ -41,7 +41,7 @@ impl Core {
         Ok(Self {
             meter: Meter::new(labels, settings.sizes),
             sweep: Sweep::default(),
-            streams: Streams::new(StreamLimits::default()),
+            streams: Streams::new(stream::Limits::default()),
             idle_ns: u64::try_from(settings.idle.0.as_nanos()).unwrap_or(u64::MAX),
         })
     }
