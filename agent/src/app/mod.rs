@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use objects::{Kernel, Objects, Outcome, wanted};
 pub use privilege::{
@@ -114,7 +114,8 @@ fn check_privileges() -> Result<(), Failure> {
         );
     }
     if let Err(error) = lift_memlock_limit() {
-        warn!("the limit on locked memory stays, BPF maps may not fit: {error}");
+        // Matters before 5.11 only, where maps that do not fit are refused with this as the reason.
+        debug!("the limit on locked memory stays: {error}");
     }
     Ok(())
 }
@@ -142,7 +143,7 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
         process::Scan::default()
     });
     if scan.denied > 0 {
-        warn!("{} processes hide their executable from the agent", scan.denied);
+        info!(processes = scan.denied, "processes that hide their executable are known less well");
     }
     let denied = scan.denied;
     let batch = Batch { facts: scan.facts, ..Batch::default() };

@@ -113,9 +113,7 @@ fn name(row: &ProcessRow) -> &str {
 fn remark(ps: &Ps) -> String {
     match ps.denied {
         0 => String::new(),
-        denied => format!(
-            "{denied} processes hide their executable from this user; run as root to see it\n"
-        ),
+        denied => format!("{denied} of them hide their executable; root may see more\n"),
     }
 }
 
@@ -148,7 +146,7 @@ mod tests {
         let line = text.lines().nth(1).unwrap();
         let cells: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(cells, ["42", "shop", "-", "-", "0123456789ab", "-", "/usr/bin/shop"]);
-        assert!(text.ends_with("run as root to see it\n"), "{text}");
+        assert!(text.ends_with("1 of them hide their executable; root may see more\n"), "{text}");
     }
 
     #[test]
