@@ -1,4 +1,4 @@
-//! When to tick and when to report: on whole seconds of the wall clock, reports on multiples of the
+//! When to tick and when to report: four ticks a second of the wall clock, reports on multiples of the
 //! interval, the first one a second after start.
 
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::{engine::Due, time::Wall};
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Late labels and unknown processes wait for the next tick.
+const TICK_NS: u64 = SECOND_NS / 4;
 
 /// Pause before the first tick, which brings the first report.
 pub const FIRST: Duration = Duration::from_secs(1);
@@ -31,9 +33,9 @@ impl Schedule {
         if self.last.replace(interval) == Some(interval) { Due::Nothing } else { Due::Report }
     }
 
-    /// How long until the next whole second.
+    /// How long until the next tick. Some of them fall on whole seconds.
     pub fn pause(now: Wall) -> Duration {
-        Duration::from_nanos(SECOND_NS - now.0 % SECOND_NS)
+        Duration::from_nanos(TICK_NS - now.0 % TICK_NS)
     }
 }
 
@@ -64,8 +66,8 @@ mod tests {
     }
 
     #[test]
-    fn ticks_come_on_whole_seconds() {
-        assert_eq!(Schedule::pause(Wall(7_250_000_000)), Duration::from_millis(750));
-        assert_eq!(Schedule::pause(Wall(7_000_000_000)), Duration::from_secs(1));
+    fn ticks_come_on_quarters_of_a_second() {
+        assert_eq!(Schedule::pause(Wall(7_850_000_000)), Duration::from_millis(150));
+        assert_eq!(Schedule::pause(Wall(7_000_000_000)), Duration::from_millis(250));
     }
 }

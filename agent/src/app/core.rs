@@ -3,45 +3,97 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use super::clock::{FIRST, Schedule};
 use crate::{
-    api::{
-        Question,
-        model::{LossState, Ps},
-    },
+    api::{Question, model::LossState},
     config::Config,
     engine::{Due, Engine, Input, Output},
     export::Exporters,
+    process::{self, Fact},
     signals::{Batch, Collector as _},
     telemetry::{Counters, Own, Queue},
     time::Anchor,
-    workload::Directory,
+    workload::{ASKS, Ask, Change, Sources},
 };
 
 /// Most inputs that are taken between two looks at the clock.
 const RUN: usize = 64;
+/// Answers of sources that wait for the engine. A source with more to say waits.
+const CHANGES: usize = 256;
+
+/// The engine with the metadata sources it asks.
+pub struct Core {
+    pub engine: Engine,
+    pub sources: Sources,
+    changes: mpsc::Receiver<Change>,
+    asks: Queue,
+}
+
+impl Core {
+    /// Starts the sources. Must be called inside a runtime, before anything is attached to the kernel.
+    pub fn start(config: &Config, counters: &Counters) -> Self {
+        let begun = Anchor::now();
+        let (sender, changes) = mpsc::channel(CHANGES);
+        Self {
+            engine: Engine::new(config, begun),
+            sources: Sources::start(config, &sender),
+            changes,
+            asks: counters.queue("asks", "{ask}", ASKS as u64),
+        }
+    }
+
+    /// Takes one input and passes on what the engine wants to know. What becomes of an input may be
+    /// another input: a look at a process that nobody told of.
+    pub fn apply(&mut self, input: Input) -> Option<crate::export::Report> {
+        let Output { asks, unknown, report } = self.engine.apply(input);
+        self.ask(&asks);
+        if !unknown.is_empty() {
+            let facts = unknown.iter().filter_map(|tgid| process::see(*tgid)).map(Fact::Seen);
+            let batch = Batch { facts: facts.collect(), ..Batch::default() };
+            // Nothing is measured by a look, so nothing unknown and no report can come of it.
+            let Output { asks, .. } = self.engine.apply(Input::Batch { signal: "process", batch });
+            self.ask(&asks);
+        }
+        report
+    }
+
+    /// The next answer of a source; pending for ever when no source runs.
+    pub async fn change(&mut self) -> Change {
+        match self.changes.recv().await {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// An answer that is already there.
+    pub fn try_change(&mut self) -> Option<Change> {
+        self.changes.try_recv().ok()
+    }
+
+    fn ask(&self, asks: &[Ask]) {
+        let lost: u64 = asks.iter().map(|ask| self.sources.ask(ask)).sum();
+        if lost > 0 {
+            self.asks.dropped(lost);
+        }
+    }
+}
 
 /// Everything that follows the collectors.
-pub struct Core {
-    engine: Engine,
+pub struct Pipeline {
+    pub core: Core,
     pub exporters: Exporters,
     own: Own,
     losses: BTreeMap<(&'static str, &'static str), u64>,
     schedule: Schedule,
 }
 
-impl Core {
-    /// `begun` is when the first program was attached, or earlier.
-    pub fn new(config: &Config, begun: Anchor, exporters: Exporters, own: Own) -> Self {
+impl Pipeline {
+    pub fn new(config: &Config, core: Core, exporters: Exporters, own: Own) -> Self {
         Self {
-            engine: Engine::new(
-                &config.aggregate,
-                Directory::new(&config.workload, begun.mono),
-                begun,
-            ),
+            core,
             exporters,
             own,
             losses: BTreeMap::new(),
@@ -49,18 +101,18 @@ impl Core {
         }
     }
 
-    /// Runs until every collector is gone, then makes the last report.
+    /// Runs until every collector is gone, then makes the last report. Returns the exporters, which still
+    /// have to send it.
     pub async fn run(
         mut self,
         mut inputs: mpsc::Receiver<Input>,
         queue: Queue,
         mut questions: mpsc::Receiver<Question>,
         answer: impl Fn(&Self, Question),
-    ) -> Self {
-        let mut pause = FIRST;
-        let mut next = tokio::time::Instant::now() + pause;
+    ) -> Exporters {
+        let mut next = Instant::now() + FIRST;
         loop {
-            queue.set_length(inputs.len() as u64);
+            queue.set_length(u64::try_from(inputs.len()).unwrap_or(u64::MAX));
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => {
@@ -72,24 +124,19 @@ impl Core {
                     }
                     None => break,
                 },
+                change = self.core.change() => self.apply(Input::Change(change)),
                 Some(question) = questions.recv() => answer(&self, question),
                 () = tokio::time::sleep_until(next) => {
                     let now = Anchor::now();
                     let due = self.schedule.due(now.wall);
                     self.tick(now, due);
                     super::systemd::alive();
-                    pause = Schedule::pause(now.wall);
-                    next = tokio::time::Instant::now() + pause;
+                    next = Instant::now() + Schedule::pause(now.wall);
                 }
             }
         }
         self.tick(Anchor::now(), Due::FinalReport);
-        self
-    }
-
-    /// Every process that is known to live, and where it belongs.
-    pub fn ps(&self, denied: u64) -> Ps {
-        Ps { processes: Vec::new(), denied }
+        self.exporters
     }
 
     /// What was lost since the start, by signal and cause.
@@ -120,14 +167,8 @@ impl Core {
                 *self.losses.entry((loss.signal, loss.cause)).or_default() += loss.count;
             }
         }
-        let Output { asks: _, unknown: _, report } = self.engine.apply(input);
-        if let Some(report) = report {
+        if let Some(report) = self.core.apply(input) {
             self.exporters.push(&Arc::new(report));
         }
     }
-}
-
-/// Registers the queue between collectors and engine.
-pub fn input_queue(counters: &Counters, capacity: u32) -> Queue {
-    counters.queue("engine", "{batch}", u64::from(capacity))
 }

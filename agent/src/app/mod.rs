@@ -3,6 +3,7 @@
 mod clock;
 mod core;
 mod objects;
+mod ps;
 mod privilege;
 mod status;
 mod systemd;
@@ -18,13 +19,14 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 pub use objects::{Kernel, Objects, Outcome, wanted};
+pub use ps::look;
 pub use privilege::{
     Capability, NEEDED, Privileges, USEFUL, in_host_pid_namespace, lift_memlock_limit,
 };
 pub use status::{probe as probe_state, signal as signal_state};
 
 use self::{
-    core::{Core, input_queue},
+    core::{Core, Pipeline},
     tasks::{End, Ends, collect},
 };
 use crate::{
@@ -37,7 +39,7 @@ use crate::{
     process,
     signals::Batch,
     telemetry::{self, Counters, Own, descriptors},
-    time::{Anchor, Mono},
+    time::Mono,
 };
 
 /// What an orderly stop may take beyond the deadline before it is given up.
@@ -121,19 +123,19 @@ fn check_privileges() -> Result<(), Failure> {
 }
 
 async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure> {
-    let begun = Anchor::now();
-    let started = begun.mono;
+    let started = Mono::now();
     let mut ends = Ends::new()
         .map_err(|error| Failure::new(format!("signals cannot be received: {error}"), ""))?;
     let socket = status_socket(config)?;
 
+    let counters = Counters::default();
+    let core = Core::start(config, &counters);
     let mut objects = Objects::load(config);
     memory::give_back();
     if objects.collectors.is_empty() {
         return Err(nothing_runs(&objects.outcomes));
     }
-    let counters = Counters::default();
-    let queue = input_queue(&counters, config.agent.queue);
+    let queue = counters.queue("engine", "{batch}", u64::from(config.agent.queue));
     let (input_sender, inputs) = mpsc::channel(config.agent.queue as usize);
     let (question_sender, questions) = mpsc::channel(4);
 
@@ -163,29 +165,30 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
     if exporters.is_empty() {
         warn!("nothing is exported: use --console, --otlp-endpoint URL or --prometheus");
     }
-    let core = Core::new(config, begun, exporters, Own::new(counters.clone(), &objects.probes));
+    let own = Own::new(counters.clone(), &objects.probes);
+    let pipeline = Pipeline::new(config, core, exporters, own);
     let signals: Vec<_> = objects.outcomes.iter().map(status::signal).collect();
     let probes: Vec<_> = objects.probes.iter().map(status::probe).collect();
     let answer = {
         let counters = counters.clone();
-        move |core: &Core, question: Question| match question {
+        move |pipeline: &Pipeline, question: Question| match question {
             // A client that went away needs no answer.
-            Question::Ps(answer) => drop(answer.send(core.ps(denied))),
+            Question::Ps(answer) => drop(answer.send(ps::known(&pipeline.core.engine, denied))),
             Question::Status(answer) => drop(answer.send(Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
                 uptime_seconds: Mono::now().since(started).as_secs_f64(),
                 signals: signals.clone(),
                 probes: probes.clone(),
-                sources: Vec::new(),
-                exporters: core.exporters.status().into_iter().map(status::exporter).collect(),
+                sources: pipeline.core.sources.health().iter().map(status::source).collect(),
+                exporters: pipeline.exporters.status().into_iter().map(status::exporter).collect(),
                 queues: counters.queues(),
-                losses: core.losses(),
+                losses: pipeline.losses(),
                 map_bytes: descriptors().map(|found| found.map_bytes as u64),
             })),
         }
     };
-    let mut engine = tokio::spawn(core.run(inputs, queue, questions, answer));
+    let mut engine = tokio::spawn(pipeline.run(inputs, queue, questions, answer));
     let server = socket.map(|socket| tokio::spawn(api::serve(socket, question_sender)));
     let running = objects.outcomes.iter().filter(|outcome| outcome.problem.is_none()).count();
     let status = format!("{running} of {} signals", objects.outcomes.len());
@@ -217,10 +220,10 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
                 error!("a collector ended badly: {error}");
             }
         }
-        let core = engine.await?;
+        let exporters = engine.await?;
         // Detached as soon as the last record is read, not when the last report is sent.
         objects.detach();
-        Ok::<_, tokio::task::JoinError>(core.exporters.stop(deadline).await)
+        Ok::<_, tokio::task::JoinError>(exporters.stop(deadline).await)
     };
     // The exporters keep the deadline themselves; beyond it and a moment, something is stuck.
     let code = tokio::select! {

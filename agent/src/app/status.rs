@@ -2,10 +2,21 @@
 
 use super::objects::Outcome;
 use crate::{
-    api::model::{ExporterState, ProbeState, RefusedVariant, SignalState},
+    api::model::{ExporterState, ProbeState, RefusedVariant, SignalState, SourceStatus},
     export,
     kernel::health::{ProbeHealth, Refusal},
+    workload::SourceHealth,
 };
+
+/// Of one metadata source.
+pub fn source(health: &SourceHealth) -> SourceStatus {
+    let SourceHealth { name, state, since: _, last_error } = health;
+    SourceStatus {
+        name: (*name).to_owned(),
+        state: state.as_str().to_owned(),
+        last_error: last_error.clone(),
+    }
+}
 
 /// Of one exporter.
 pub fn exporter(status: export::Status) -> ExporterState {

@@ -12,6 +12,7 @@ use crate::{
         self, ClientError,
         model::{ProcessRow, Ps},
     },
+    app,
     config::Config,
 };
 
@@ -57,11 +58,13 @@ fn find(config: &Config) -> Result<Ps, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("no async runtime: {error}"), ""))?;
-    let answer = runtime.block_on(api::get::<Ps>(Path::new(&config.api.socket), "/ps"));
-    match answer {
+    match runtime.block_on(api::get::<Ps>(Path::new(&config.api.socket), "/ps")) {
         Ok(ps) => Ok(ps),
+        // Only the owner of a running agent may ask it; anybody may look.
         Err(ClientError::NoAgent | ClientError::Denied) => {
-            Err(Failure::new("no agent is running", "start it with `shipwake run`"))
+            runtime.block_on(app::look(config)).map_err(|error| {
+                Failure::new(format!("/proc cannot be listed: {error}"), "mount it and try again")
+            })
         }
         Err(error) => Err(Failure::new(error.to_string(), "see the log of the agent")),
     }

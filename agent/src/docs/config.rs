@@ -1,6 +1,7 @@
 //! docs/CONFIG.md and packaging/shipwake.toml.
 
 use super::{cell, head};
+use crate::export::otlp::env;
 use crate::config::{DIRECTORY, FILE, Field, SECTIONS, SectionDef, default_of};
 
 const INTRODUCTION: &str = "
@@ -11,7 +12,7 @@ Shipwake needs no configuration: every setting has a default. What is said later
 3. `{DIRECTORY}/*.toml`, sorted by name,
 4. environment variables `SHIPWAKE_<SECTION>_<KEY>`; lists are separated by commas, maps are `key=value`
    pairs separated by commas, text that begins with `[` or `{` is TOML, and empty counts as unset,
-5. the standard `OTEL_*` variables listed below,
+5. the standard `OTEL_*` variables listed at the end,
 6. flags, of which `--set section.key=value` reaches every setting.
 
 `--config FILE` (or `SHIPWAKE_CONFIG`) takes the place of 2 and 3. An unknown key in a file or flag is an error
@@ -43,8 +44,22 @@ pub fn markdown() -> String {
             ));
         }
     }
+    text.push_str(STANDARD);
+    for (variable, setting) in env::variables() {
+        text.push_str(&format!("| `{variable}` | `{}` |\n", setting.replace(", ", "`, `")));
+    }
     text
 }
+
+const STANDARD: &str = "
+## Standard variables
+
+What cannot be read is ignored with a warning, as the OpenTelemetry specification asks for. `OTEL_SERVICE_NAME` and
+`OTEL_RESOURCE_ATTRIBUTES` of the agent's own environment never reach the services it observes.
+
+| variable | setting |
+|---|---|
+";
 
 /// The shipped file: every key, commented out, with its help and default.
 pub fn toml() -> String {

@@ -2,7 +2,7 @@
 
 use super::{cell, head};
 use crate::{
-    export,
+    engine, export,
     metric::{Metric, Shape, Worse},
     signals, telemetry,
 };
@@ -68,7 +68,7 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
 
 /// The agent's metrics about itself.
 fn own() -> Vec<&'static Metric> {
-    [telemetry::metrics::ALL, export::METRICS].concat()
+    [telemetry::metrics::ALL, engine::metrics::ALL, export::METRICS].concat()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::metric::{AttributeDef, Metric, Shape, Worse};
 
-const QUEUE: AttributeDef = AttributeDef { key: "shipwake.queue", help: "name of the queue" };
+const QUEUE: AttributeDef = AttributeDef { key: "shipwake.agent.queue", help: "name of the queue" };
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $name:ident = $metric:literal, $unit:literal, $shape:ident, [$($attribute:expr),*];)*) => {
@@ -34,9 +34,9 @@ metrics! {
     MAP_MEMORY = "shipwake.agent.bpf.map.memory", "By", UpDownCounter, [];
     /// Whether a probe is served (1) or every variant was refused (0).
     PROBE = "shipwake.agent.probe.serving", "1", Gauge, [
-        AttributeDef { key: "shipwake.signal", help: "signal the probe belongs to" },
-        AttributeDef { key: "shipwake.probe", help: "name of the probe" },
-        AttributeDef { key: "shipwake.program", help: "BPF program that serves it, or `none`" }
+        AttributeDef { key: "shipwake.agent.signal", help: "signal the probe belongs to" },
+        AttributeDef { key: "shipwake.agent.probe", help: "name of the probe" },
+        AttributeDef { key: "shipwake.agent.program", help: "BPF program that serves it, or `none`" }
     ];
     /// What waits in a queue of the agent.
     QUEUE_LENGTH = "shipwake.agent.queue.length", "{item}", Gauge, [QUEUE];

@@ -27,9 +27,9 @@ impl Own {
     pub fn new(counters: Counters, health: &[ProbeHealth]) -> Self {
         let probes = health.iter().map(|probe| {
             labels! {
-                "shipwake.signal" => probe.signal,
-                "shipwake.probe" => probe.probe,
-                "shipwake.program" => probe.serving.unwrap_or("none"),
+                "shipwake.agent.signal" => probe.signal,
+                "shipwake.agent.probe" => probe.probe,
+                "shipwake.agent.program" => probe.serving.unwrap_or("none"),
             }
         });
         Self {
@@ -70,7 +70,7 @@ impl Collector for Own {
             push(&metrics::PROBE, labels.clone(), value, out);
         }
         for queue in self.counters.queues() {
-            let labels = labels! { "shipwake.queue" => queue.name };
+            let labels = labels! { "shipwake.agent.queue" => queue.name };
             let number = |count: u64| count as f64;
             let (length, capacity) = (number(queue.length), number(queue.capacity));
             push(&metrics::QUEUE_LENGTH, labels.clone(), Value::Set(length), out);

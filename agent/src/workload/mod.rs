@@ -24,7 +24,7 @@ pub use contract::{
 };
 pub use directory::{Applied, Directory, Entry, Moved};
 pub use health::{Health, SourceHealth, SourceState};
-pub use sources::Sources;
+pub use sources::{ASKS, Sources};
 
 /// Every source, highest precedence first. To add one: copy a folder, then add its two lines here.
 pub static ALL: &[&SourceDef] =

@@ -46,6 +46,23 @@ const PLAIN: &[(&str, &str, Parse)] = &[
     ("OTEL_METRIC_EXPORT_INTERVAL", "aggregate.interval", millis),
 ];
 
+/// Every variable that is read, with the settings it gives, for the documentation.
+pub fn variables() -> Vec<(String, &'static str)> {
+    let plain = PLAIN.iter().map(|(name, setting, _)| ((*name).to_owned(), *setting));
+    let otlp = OTLP.iter().flat_map(|(suffix, setting, _)| {
+        ["OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_METRICS_"]
+            .map(|prefix| (format!("{prefix}{suffix}"), *setting))
+    });
+    let others = [
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "prometheus.listen"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "prometheus.listen"),
+        ("OTEL_METRICS_EXPORTER", "otlp.enabled, prometheus.enabled, console.enabled"),
+        ("OTEL_SDK_DISABLED", "otlp.enabled"),
+    ];
+    let others = others.map(|(name, setting)| (name.to_owned(), setting));
+    plain.chain(otlp).chain(others).collect()
+}
+
 /// Reads the variables through `get`. Empty means unset; what cannot be read is ignored with a warning.
 pub fn from_env(get: &dyn Fn(&str) -> Option<String>) -> FromEnv {
     let mut found = FromEnv::default();

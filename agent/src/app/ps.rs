@@ -1,0 +1,68 @@
+//! Which service every process belongs to: from a running engine, or by a look of its own.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::core::Core;
+use crate::{
+    api::model::{AttributeRow, ProcessRow, Ps},
+    config::Config,
+    engine::{Engine, Input},
+    process,
+    signals::Batch,
+    telemetry::Counters,
+    time::Mono,
+    workload::Entry,
+};
+
+/// What the engine knows, by process id. `denied` counts processes that could not be read fully.
+pub fn known(engine: &Engine, denied: u64) -> Ps {
+    let mut processes: Vec<ProcessRow> =
+        engine.workloads().dump().into_iter().map(|entry| row(engine, entry)).collect();
+    processes.sort_by_key(|row| row.pid);
+    Ps { processes, denied }
+}
+
+fn row(engine: &Engine, entry: Entry) -> ProcessRow {
+    let Entry { process, workload: _, executable, resource } = entry;
+    let argv0 = engine.processes().get(process).and_then(|known| known.info.argv0.clone());
+    let attributes = resource.attributes.iter().map(|(key, value, source)| AttributeRow {
+        key: key.to_string(),
+        value: value.to_string(),
+        source: (*source).to_owned(),
+    });
+    ProcessRow {
+        pid: process.tgid,
+        executable: executable.map(|path| path.to_string()),
+        argv0: argv0.map(|argv0| argv0.to_string()),
+        attributes: attributes.collect(),
+    }
+}
+
+/// Looks at `/proc` and asks the sources once, with the code of the running agent. Needs no BPF; without
+/// root less is known. Takes as long as the slowest source, at most its patience.
+pub async fn look(config: &Config) -> std::io::Result<Ps> {
+    let mut core = Core::start(config, &Counters::default());
+    let scan = process::scan()?;
+    let batch = Batch { facts: scan.facts, ..Batch::default() };
+    core.apply(Input::Batch { signal: "process", batch });
+    let deadline = Instant::now() + config.workload.patience.0 + Duration::from_millis(100);
+    while !settled(&core.engine) {
+        let Ok(change) = timeout_at(deadline, core.change()).await else { break };
+        core.apply(Input::Change(change));
+        while let Some(change) = core.try_change() {
+            core.apply(Input::Change(change));
+        }
+    }
+    Ok(known(&core.engine, scan.denied))
+}
+
+/// Whether every source has answered about every process.
+fn settled(engine: &Engine) -> bool {
+    let now = Mono::now();
+    let directory = engine.workloads();
+    directory.dump().iter().all(|entry| {
+        directory.ready(&entry.process, now) && directory.settled(entry.workload, now)
+    })
+}
