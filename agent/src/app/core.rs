@@ -16,7 +16,7 @@ use crate::{
     signals::{Batch, Collector as _},
     telemetry::{Counters, Own, Queue},
     time::Anchor,
-    workload::{ASKS, Ask, Change, Sources},
+    workload::{ASKS, Ask, Change, Directory, Sources},
 };
 
 /// Most inputs that are taken between two looks at the clock.
@@ -37,8 +37,9 @@ impl Core {
     pub fn start(config: &Config, counters: &Counters) -> Self {
         let begun = Anchor::now();
         let (sender, changes) = mpsc::channel(CHANGES);
+        let directory = Directory::new(&config.workload, begun.mono);
         Self {
-            engine: Engine::new(config, begun),
+            engine: Engine::new(&config.aggregate, directory, begun),
             sources: Sources::start(config, &sender),
             changes,
             asks: counters.queue("asks", "{ask}", ASKS as u64),

@@ -3,8 +3,8 @@
 mod clock;
 mod core;
 mod objects;
-mod ps;
 mod privilege;
+mod ps;
 mod status;
 mod systemd;
 mod tasks;
@@ -19,10 +19,10 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 pub use objects::{Kernel, Objects, Outcome, wanted};
-pub use ps::look;
 pub use privilege::{
     Capability, NEEDED, Privileges, USEFUL, in_host_pid_namespace, lift_memlock_limit,
 };
+pub use ps::look;
 pub use status::{probe as probe_state, signal as signal_state};
 
 use self::{

@@ -62,7 +62,8 @@ pub async fn look(config: &Config) -> std::io::Result<Ps> {
 fn settled(engine: &Engine) -> bool {
     let now = Mono::now();
     let directory = engine.workloads();
-    directory.dump().iter().all(|entry| {
-        directory.ready(&entry.process, now) && directory.settled(entry.workload, now)
-    })
+    directory
+        .dump()
+        .iter()
+        .all(|entry| directory.ready(&entry.process, now) && directory.settled(entry.workload, now))
 }

@@ -1,8 +1,8 @@
 //! docs/CONFIG.md and packaging/shipwake.toml.
 
 use super::{cell, head};
-use crate::export::otlp::env;
 use crate::config::{DIRECTORY, FILE, Field, SECTIONS, SectionDef, default_of};
+use crate::export::otlp::env;
 
 const INTRODUCTION: &str = "
 Shipwake needs no configuration: every setting has a default. What is said later wins:

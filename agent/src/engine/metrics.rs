@@ -14,7 +14,7 @@ macro_rules! metrics {
         pub static $name: Metric = Metric {
             name: $metric,
             unit: $unit,
-            help: concat!($($doc),+),
+            help: concat!($($doc),+).trim_ascii(),
             shape: Shape::$shape,
             worse: Worse::$worse,
             attributes: &[$($attribute),*],

@@ -10,7 +10,7 @@ macro_rules! metrics {
         pub static $name: Metric = Metric {
             name: $metric,
             unit: $unit,
-            help: concat!($($doc),+),
+            help: concat!($($doc),+).trim_ascii(),
             shape: Shape::$shape,
             worse: Worse::Neither,
             attributes: &[$($attribute),*],
@@ -33,7 +33,7 @@ metrics! {
     /// Kernel memory in BPF maps of the agent.
     MAP_MEMORY = "shipwake.agent.bpf.map.memory", "By", UpDownCounter, [];
     /// Whether a probe is served (1) or every variant was refused (0).
-    PROBE = "shipwake.agent.probe.serving", "1", Gauge, [
+    PROBE = "shipwake.agent.probe.serving", "{probe}", Gauge, [
         AttributeDef { key: "shipwake.agent.signal", help: "signal the probe belongs to" },
         AttributeDef { key: "shipwake.agent.probe", help: "name of the probe" },
         AttributeDef { key: "shipwake.agent.program", help: "BPF program that serves it, or `none`" }
