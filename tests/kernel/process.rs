@@ -22,6 +22,8 @@ use shipwake::{
 
 use super::raw;
 
+// First arguments end in the name of the program, because busybox goes by them.
+
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A running signal, and everything it has said.
@@ -144,13 +146,13 @@ fn table(said: &Batch) -> ProcessTable {
 #[test]
 fn an_exec_is_described_as_proc_describes_it() {
     let Some(mut running) = Running::start() else { return };
-    let mut child = Command::new("/bin/sleep").arg0("a name").arg("60").spawn().unwrap();
+    let mut child = Command::new("/bin/sleep").arg0("a name/sleep").arg("60").spawn().unwrap();
     let pid = child.id();
     let expected = ProcessInfo {
         key: ProcessKey { tgid: pid, start_ticks: start_ticks(pid) },
         parent_tgid: Some(std::process::id()),
         executable: fs::canonicalize("/bin/sleep").unwrap().to_str().map(Into::into),
-        argv0: Some("a name".into()),
+        argv0: Some("a name/sleep".into()),
         uid: Some(0),
         ..ProcessInfo::new(own_key(), Mono(0))
     };
@@ -207,7 +209,7 @@ fn every_short_process_is_seen_from_birth_to_end() {
     let Some(mut running) = Running::start() else { return };
     let mut pids = HashSet::new();
     for number in 0..1000 {
-        let argv0 = format!("short-{number}");
+        let argv0 = format!("short-{number}/true");
         let mut child = Command::new("/bin/true").arg0(argv0).stdin(Stdio::null()).spawn().unwrap();
         pids.insert(child.id());
         assert!(child.wait().unwrap().success());
@@ -255,7 +257,7 @@ fn a_burst_of_ten_thousand_loses_nothing() {
         let mut pids = HashSet::new();
         for _ in 0..count {
             let mut command = Command::new("/bin/true");
-            let mut child = command.arg0("burst").stdin(Stdio::null()).spawn().unwrap();
+            let mut child = command.arg0("burst/true").stdin(Stdio::null()).spawn().unwrap();
             pids.insert(child.id());
             child.wait().unwrap();
         }
@@ -326,7 +328,7 @@ fn a_signal_that_ends_a_process_is_told() {
 #[test]
 fn a_reused_pid_is_another_process() {
     let Some(mut running) = Running::start() else { return };
-    let mut first = Command::new("/bin/true").arg0("first").spawn().unwrap();
+    let mut first = Command::new("/bin/true").arg0("first/true").spawn().unwrap();
     let pid = first.id();
     first.wait().unwrap();
     // Keys have the resolution of a clock tick: 10 ms.
@@ -334,7 +336,7 @@ fn a_reused_pid_is_another_process() {
     while Mono::now().since(end) < Duration::from_millis(20) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    match raw::spawn_as(pid, "/bin/sleep", &["second", "60"]) {
+    match raw::spawn_as(pid, "/bin/sleep", &["second/sleep", "60"]) {
         Ok(second) => assert_eq!(second, pid),
         Err(error) => {
             println!("SKIPPED: pid {pid} cannot be had again: {error}");
@@ -356,10 +358,10 @@ fn a_reused_pid_is_another_process() {
     running.until("both ends", |said| exits(said).filter(|(key, _)| key.tgid == pid).count() == 2);
 
     let infos: Vec<_> = execs(&running.said).filter(|info| info.key.tgid == pid).collect();
-    assert_eq!(infos[0].argv0.as_deref(), Some("first"));
+    assert_eq!(infos[0].argv0.as_deref(), Some("first/true"));
     assert_eq!(infos[0].executable.as_deref(), Some("/bin/true"));
     assert_ne!(infos[0].key, infos[1].key);
-    assert_eq!(infos[1].argv0.as_deref(), Some("second"));
+    assert_eq!(infos[1].argv0.as_deref(), Some("second/sleep"));
     assert_eq!(infos[1].key.start_ticks, second_ticks);
     let table = table(&running.said);
     for info in infos {
