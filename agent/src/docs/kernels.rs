@@ -112,6 +112,7 @@ pub fn markdown() -> String {
             let need = match probe.need {
                 Need::Required => "the signal is off",
                 Need::Optional => "the signal works in part",
+                Need::Asked(_) => "tried only when the settings ask for it",
             };
             let variants: Vec<String> =
                 probe.variants.iter().map(|variant| format!("`{}`", variant.hook)).collect();

@@ -62,6 +62,20 @@ impl<K: Pod, V: Pod> Batches<K, V> {
         })
     }
 
+    /// Asks for `entries` at a time from the first call on: for maps that are large as a rule.
+    #[must_use]
+    pub fn with_room(mut self, entries: usize) -> Self {
+        self.keys.resize(entries, K::zeroed());
+        self.values.resize(entries, V::zeroed());
+        self
+    }
+
+    /// Removes an entry; nothing happens when it is not there.
+    pub fn remove(&mut self, key: K) {
+        // The only refusal a valid map gives is that the entry is not there.
+        let _ = self.map.remove(&Wire(key));
+    }
+
     /// The value under `key` now.
     pub fn get(&self, key: K) -> Option<V> {
         self.map.get(&Wire(key), 0).ok().map(|value| value.0)

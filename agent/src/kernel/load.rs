@@ -7,7 +7,7 @@ use aya::{
 
 use super::{
     health::{ProbeHealth, Refusal},
-    plan::{Hook, Need, Variant},
+    plan::{Hook, Variant},
     share::{SHARED, SharedMaps},
 };
 use crate::signals::{Setup, SignalDef};
@@ -58,11 +58,11 @@ pub fn load(
     })?;
     let mut health = Vec::new();
     let mut missing = None;
-    for probe in signal.probes {
+    for probe in signal.probes.iter().filter(|probe| probe.need.applies(setup)) {
         let mut outcome = ProbeHealth {
             signal: signal.name,
             probe: probe.name,
-            required: probe.need == Need::Required,
+            required: probe.need.is_required(),
             serving: None,
             refused: Vec::new(),
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::features::Features;
+use crate::signals::Setup;
 
 /// Where a program attaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +43,27 @@ pub struct Variant {
 }
 
 /// Whether the signal is worth anything without the probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Need {
     Required,
     Optional,
+    /// Optional, and not even tried unless the settings ask for it.
+    Asked(fn(&Setup<'_>) -> bool),
+}
+
+impl Need {
+    /// Whether the signal is useless without the probe.
+    pub fn is_required(&self) -> bool {
+        matches!(self, Self::Required)
+    }
+
+    /// Whether the probe is to be attached at all.
+    pub fn applies(&self, setup: &Setup<'_>) -> bool {
+        match self {
+            Self::Required | Self::Optional => true,
+            Self::Asked(asked) => asked(setup),
+        }
+    }
 }
 
 /// One thing a signal wants to see, with the ways to see it, cheapest first.
@@ -56,13 +74,14 @@ pub struct Probe {
     pub variants: &'static [Variant],
 }
 
-/// tp_btf first, raw_tp second: the pair that `twin!` makes.
+/// tp_btf first, raw_tp second: the pair that `twin!` makes. The need is `Required`, `Optional` or
+/// `Asked(function)`.
 #[macro_export]
 macro_rules! twin_probe {
-    ($name:literal, $need:ident, $tracepoint:literal, $btf:literal, $raw:literal) => {
+    ($name:literal, $need:ident $(($asked:path))?, $tracepoint:literal, $btf:literal, $raw:literal) => {
         $crate::kernel::plan::Probe {
             name: $name,
-            need: $crate::kernel::plan::Need::$need,
+            need: $crate::kernel::plan::Need::$need $(($asked))?,
             variants: &[
                 $crate::kernel::plan::Variant {
                     program: $btf,

@@ -4,7 +4,7 @@ pub mod cgroup;
 mod fact;
 mod limits;
 mod scan;
-mod stat;
+pub(crate) mod stat;
 mod table;
 
 pub use fact::{CgroupRef, Fact, ProcessInfo};

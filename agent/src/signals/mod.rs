@@ -115,7 +115,7 @@ impl Batch {
 }
 
 /// Every signal, in start order: `process` first, because the others are attributed through it.
-pub static ALL: &[&SignalDef] = &[&process::SIGNAL, &tcp::SIGNAL, &http::SIGNAL];
+pub static ALL: &[&SignalDef] = &[&process::SIGNAL, &syscalls::SIGNAL, &tcp::SIGNAL, &http::SIGNAL];
 
 pub mod http;
 pub mod process;

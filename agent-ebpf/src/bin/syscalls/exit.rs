@@ -40,7 +40,7 @@ fn exit<const BTF: bool>(args: *const u64) {
         counts::count(process, name, result);
     }
     if globals::on(PART_LATENCY) && flags & KIND_TIMED != 0 {
-        latency::finish::<BTF>(process, name);
+        latency::finish(process, name);
     }
     if !globals::on(PART_HTTP) || result < 0 {
         return;

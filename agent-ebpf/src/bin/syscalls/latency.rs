@@ -1,4 +1,129 @@
-//! Latency of selected calls.
-use shipwake_ebpf::process::ProcessKey;
+//! How long selected calls take.
+//!
+//! The start is kept per thread in a hash whose entries stay until the thread ends: a thread's second
+//! call only writes in place. Task storage would save one hash per call, but the whole object would be
+//! refused by kernels before 5.11, which do not know that kind of map.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use shipwake_ebpf::{
+    drops::Drop,
+    probe::{add, add32},
+    process::ProcessKey,
+    syscalls::{KIND_TIMED, KINDS, LATENCY_BUCKETS, LATENCY_OFFSET, Latency, LatencyKey},
+    twin,
+};
+
+use crate::{counts::shard, globals};
+
+/// Start of the call that a thread is in, in nanoseconds; 0 between calls. More threads than this on
+/// one host go untimed, which is counted.
+#[map]
+static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+
+/// A process uses some six timed calls.
+#[map]
+static LATENCIES: HashMap<LatencyKey, Latency> =
+    HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
+/// All zero: what a new entry of `LATENCIES` begins with.
+#[map]
+static EMPTY: PerCpuArray<Latency> = PerCpuArray::with_max_entries(1, 0);
+
+twin!("sys_enter", syscalls_enter_btf, syscalls_enter_raw, enter);
+twin!("sched_process_exit", syscalls_thread_exit_btf, syscalls_thread_exit_raw, thread_exit);
+
+/// Arguments: registers, number. The number may be one of the 32-bit entry; the exit sorts that out.
 #[inline(always)]
-pub fn finish<const BTF: bool>(_process: ProcessKey, _nr: u16) {}
+fn enter<const BTF: bool>(args: *const u64) {
+    // SAFETY: the tracepoint has two arguments.
+    let nr = unsafe { *args.add(1) };
+    if nr >= KINDS as u64 || globals::kind(nr as u32) & KIND_TIMED == 0 {
+        return;
+    }
+    // SAFETY: the helper takes no argument.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let thread = bpf_get_current_pid_tgid() as u32;
+    match STARTS.get_ptr_mut(thread) {
+        // SAFETY: a checked map value that only this thread writes.
+        Some(start) => unsafe { *start = now },
+        None if STARTS.insert(thread, now, u64::from(BPF_ANY)).is_err() => {
+            globals::lost(Drop::SecondTableFull);
+        }
+        None => {}
+    }
+}
+
+/// Arguments: the task, which is the one that is running.
+#[inline(always)]
+fn thread_exit<const BTF: bool>(_args: *const u64) {
+    let _ = STARTS.remove(bpf_get_current_pid_tgid() as u32);
+}
+
+/// A timed call returned.
+#[inline(always)]
+pub fn finish(process: ProcessKey, nr: u16) {
+    let key = LatencyKey { process, nr, pad: 0, shard: shard() };
+    let Some(latency) = entry(key) else {
+        globals::lost(Drop::TableFull);
+        return;
+    };
+    let start = match STARTS.get_ptr_mut(bpf_get_current_pid_tgid() as u32) {
+        // SAFETY: as in `enter`. The zero keeps a call whose start is missed from taking this one's.
+        Some(start) => unsafe { core::mem::replace(&mut *start, 0) },
+        None => 0,
+    };
+    // SAFETY: a checked map value; its fields are only ever added to.
+    unsafe {
+        if start == 0 {
+            add(&raw mut (*latency).unstarted, 1);
+            return;
+        }
+        let ns = bpf_ktime_get_ns().saturating_sub(start);
+        add(&raw mut (*latency).sum_ns, ns);
+        let buckets = (&raw mut (*latency).buckets).cast::<u32>();
+        add32(buckets.add(bucket(ns) as usize & (LATENCY_BUCKETS - 1)), 1);
+    }
+}
+
+#[inline(always)]
+fn entry(key: LatencyKey) -> Option<*mut Latency> {
+    if let Some(latency) = LATENCIES.get_ptr_mut(key) {
+        return Some(latency);
+    }
+    // Another CPU of the same shard may be first; then its entry serves.
+    let _ = LATENCIES.insert(key, EMPTY.get(0)?, u64::from(BPF_NOEXIST));
+    LATENCIES.get_ptr_mut(key)
+}
+
+/// Units of 2^-30 seconds in 2^30 nanoseconds.
+const SCALE: u64 = 1_152_921_505;
+/// The square root of two, times 2^63.
+const HALF_STEP: u64 = 0xb504_f333_f9de_6484;
+
+/// Index of the bucket for a latency.
+#[inline(always)]
+fn bucket(ns: u64) -> u32 {
+    // In two parts, so that no latency overflows.
+    let units = (ns >> 30) * SCALE + ((ns & ((1 << 30) - 1)) * SCALE >> 30);
+    // One less, because the upper bound of a bucket belongs to it: an exact power of two is the last
+    // value of the bucket below.
+    let mut value = units.saturating_sub(1) | 1;
+    // The instruction set cannot count leading zeros: halve the distance to the highest bit.
+    let mut log = 63i32;
+    macro_rules! shift {
+        ($($bits:literal)*) => {$(
+            if value >> (64 - $bits) == 0 {
+                value <<= $bits;
+                log -= $bits;
+            }
+        )*};
+    }
+    shift!(32 16 8 4 2 1);
+    let index = 2 * log + i32::from(value >= HALF_STEP) - 2 * 30 - LATENCY_OFFSET;
+    index.clamp(0, LATENCY_BUCKETS as i32 - 1) as u32
+}

@@ -1,0 +1,97 @@
+//! Reads the tables of the object once a second.
+
+use std::time::Duration;
+
+use shipwake_ebpf::syscalls::{CallKey, Latency, LatencyKey};
+
+use super::{ages, ages::Ages, calls::Calls, latencies::Latencies, names};
+use crate::{
+    kernel::{Drops, Loaded, batch::Batches},
+    signals::{Batch, Collector, Setup},
+    time::Mono,
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Entries per system call.
+const ROOM: usize = 1024;
+
+/// User half of the signal.
+pub struct Syscalls {
+    calls: Calls,
+    latencies: Latencies,
+    ages: Ages,
+    call_table: Batches<CallKey, u64>,
+    latency_table: Batches<LatencyKey, Latency>,
+    drops: Drops,
+    /// A refused reading is said once, not every second.
+    complained: bool,
+}
+
+impl Syscalls {
+    /// Takes the tables of the loaded object.
+    ///
+    /// # Errors
+    /// A name in the settings is no system call, or the object is not the one this agent was built with.
+    pub fn new(loaded: &mut Loaded, setup: &Setup<'_>) -> anyhow::Result<Self> {
+        for name in &setup.config.syscalls.latency {
+            names::check(name)
+                .map_err(|error| anyhow::anyhow!("setting syscalls.latency: {error}"))?;
+        }
+        Ok(Self {
+            calls: Calls::default(),
+            latencies: Latencies::default(),
+            ages: Ages::default(),
+            call_table: Batches::take(loaded, "CALLS")?.with_room(ROOM),
+            latency_table: Batches::take(loaded, "LATENCIES")?.with_room(ROOM),
+            drops: Drops::of(loaded, "syscalls")?,
+            complained: false,
+        })
+    }
+
+    fn read(&mut self) -> std::io::Result<()> {
+        let Self { calls, latencies, ages, call_table, latency_table, .. } = self;
+        call_table.each(|key, value| {
+            let changed = calls.read(*key, *value);
+            ages.saw(key.process, changed);
+        })?;
+        latency_table.each(|key, value| latencies.read(*key, value))?;
+        Ok(())
+    }
+
+    fn remove_dead(&mut self) {
+        let dead = self.ages.end_round(ages::is_gone);
+        if dead.is_empty() {
+            return;
+        }
+        let Self { calls, latencies, call_table, latency_table, .. } = self;
+        calls.forget(dead, |key| call_table.remove(*key));
+        latencies.forget(dead, |key| latency_table.remove(*key));
+    }
+}
+
+impl Collector for Syscalls {
+    fn pause(&self) -> Duration {
+        EVERY
+    }
+
+    fn collect(&mut self, now: Mono, out: &mut Batch) {
+        match self.read() {
+            // Only a complete reading may decide that something was read for the last time.
+            Ok(()) => self.remove_dead(),
+            Err(error) if !self.complained => {
+                self.complained = true;
+                tracing::warn!(%error, "the table of system calls cannot be read; trying again every second");
+            }
+            Err(_) => {}
+        }
+        self.calls.end_round(out);
+        self.latencies.end_round(out);
+        self.drops.collect(now, &mut out.losses);
+    }
+
+    fn finish(&mut self, now: Mono, out: &mut Batch) {
+        self.collect(now, out);
+        self.drops.finish(&mut out.losses);
+    }
+}
