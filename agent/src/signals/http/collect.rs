@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use shipwake_ebpf::http::Connection;
 
-use super::{Core, Last, exchange::lose};
+use super::{Core, Last, exchange::lose, tally::Tallies};
 use crate::{
-    kernel::{Loaded, batch::Batches, ring::Ring},
+    kernel::{Loaded, Ring, batch::Batches},
     signals::{Batch, Collector, Setup},
     time::Mono,
 };
@@ -25,6 +25,7 @@ struct Http {
     core: Core,
     ring: Ring,
     connections: Batches<u64, Connection>,
+    tallies: Tallies,
     swept: Mono,
     pause: Duration,
     /// Connections that look silent in the current sweep.
@@ -39,6 +40,7 @@ pub(super) fn collector(
         core: Core::new(&setup.config.http)?,
         ring: Ring::take(loaded, "HTTP")?,
         connections: Batches::take(loaded, "CONNECTIONS")?,
+        tallies: Tallies::take(loaded)?,
         swept: Mono::now(),
         pause: PAUSE_MAX,
         candidates: Vec::new(),
@@ -53,6 +55,7 @@ impl Collector for Http {
     fn collect(&mut self, now: Mono, out: &mut Batch) {
         let count = self.drain(out);
         self.pause = next_pause(self.pause, count);
+        self.tallies.collect(now, out);
         // A sweep is only right when no record of an exchange it sees waits in the ring.
         if count < RECORDS_MAX && now.since(self.swept) >= SWEEP {
             self.swept = now;
@@ -63,6 +66,7 @@ impl Collector for Http {
     fn finish(&mut self, now: Mono, out: &mut Batch) {
         while self.drain(out) == RECORDS_MAX {}
         self.sweep(now, Last::Yes, out);
+        self.tallies.finish(out);
     }
 }
 

@@ -16,6 +16,7 @@ mod routes;
 #[doc(hidden)]
 pub mod stream;
 mod sweep;
+mod tally;
 #[doc(hidden)]
 pub mod template;
 
