@@ -75,3 +75,6 @@ impl Settings {
         Routes::new(&self.routes).map(drop).map_err(|error| format!("routes: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests;
