@@ -9,7 +9,7 @@ mod status;
 mod systemd;
 mod tasks;
 
-use std::{path::Path, time::Duration};
+use std::{io::IsTerminal as _, path::Path, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -32,7 +32,7 @@ use self::{
 use crate::{
     api::{self, BindError, Question, Socket, model::Status},
     cli::{Code, Failure},
-    config::{Config, Resolved, Span},
+    config::{Config, Origin, Resolved, Span},
     engine::Input,
     export::{self, Exporters},
     kernel::memory,
@@ -72,7 +72,8 @@ impl Settings {
 /// Runs the agent until it is told to stop, or for `limit`.
 pub fn run(resolved: &Resolved, limit: Option<Duration>) -> Result<Code, Failure> {
     let config = &resolved.config;
-    telemetry::init(&config.log).map_err(|error| Failure::new(error.to_string(), ""))?;
+    telemetry::init(&log_settings(resolved))
+        .map_err(|error| Failure::new(error.to_string(), ""))?;
     for warning in &resolved.warnings {
         warn!("{warning}");
     }
@@ -86,6 +87,16 @@ pub fn run(resolved: &Resolved, limit: Option<Duration>) -> Result<Code, Failure
     // Whatever still blocks a helper thread must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
+}
+
+/// A table on the same terminal is not to be torn by lines that only tell of normal life.
+fn log_settings(resolved: &Resolved) -> telemetry::Settings {
+    let mut settings = resolved.config.log.clone();
+    let unset = resolved.origin("log", "level") == Origin::Default;
+    if unset && resolved.config.console.enabled && std::io::stderr().is_terminal() {
+        "warn".clone_into(&mut settings.level);
+    }
+    settings
 }
 
 /// Refuses to start where nothing could work, and says what will be missing otherwise.
@@ -106,7 +117,8 @@ fn check_privileges() -> Result<(), Failure> {
         }
         let missing = privileges.missing(USEFUL);
         if !missing.is_empty() {
-            warn!("less is known about processes of other users without {}", names(&missing));
+            let purposes: Vec<_> = missing.iter().map(|one| one.purpose).collect();
+            warn!("without {} the agent cannot {}", names(&missing), purposes.join(", "));
         }
     }
     if in_host_pid_namespace() == Some(false) {

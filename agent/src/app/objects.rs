@@ -164,12 +164,15 @@ impl Objects {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line. Some errors repeat their cause in their own text.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(&format!(": {part}"));
+        }
         cause = error.source();
     }
     text

@@ -17,15 +17,15 @@ pub struct Capability {
 pub const NEEDED: &[Capability] = &[
     Capability { name: "CAP_BPF", bit: 39, purpose: "load BPF programs and maps" },
     Capability { name: "CAP_PERFMON", bit: 38, purpose: "attach programs that read kernel memory" },
-    Capability {
-        name: "CAP_SYS_ADMIN",
-        bit: 21,
-        purpose: "share BPF maps between objects, and load them on kernels before 5.8",
-    },
 ];
 
 /// Without these the agent works and knows less.
 pub const USEFUL: &[Capability] = &[
+    Capability {
+        name: "CAP_SYS_ADMIN",
+        bit: 21,
+        purpose: "share what one BPF object learns about sockets with the others",
+    },
     Capability { name: "CAP_SYS_PTRACE", bit: 19, purpose: "read /proc of other users' processes" },
     Capability {
         name: "CAP_DAC_READ_SEARCH",
