@@ -5,6 +5,10 @@
 pub const LABEL: &str = "~label.";
 /// Prefix of a label as the image of the container has it.
 pub const IMAGE_LABEL: &str = "~image.label.";
+/// Prefix of a label as the image that the container's image was built from has it.
+pub const BASE_LABEL: &str = "~base.label.";
+/// Present when the base image is known: then a label that it lacks is the image's own.
+pub const BASE_KNOWN: &str = "~base";
 /// Prefix of an environment variable from [`VARIABLES`].
 pub const VARIABLE: &str = "~env.";
 /// Prefix of an entry of `OTEL_RESOURCE_ATTRIBUTES`.

@@ -1,8 +1,21 @@
 //! Source `docker`: containers of a Docker daemon, by its API socket.
+//!
+//! Every question about a container becomes one `inspect`; the list at the start and the stream of
+//! events bring answers before the questions come, and names that change later. While the daemon
+//! cannot be reached every question is answered at once with nothing, so that nobody waits; when it
+//! is back, all running containers are told anew.
+
+mod backoff;
+mod client;
+mod describe;
+mod images;
+mod model;
+mod reference;
+mod watch;
 
 use tokio::sync::mpsc;
 
-use super::{About, Ask, Change, Health, SourceDef};
+use super::{Ask, Change, Health, SourceDef};
 use crate::config::Config;
 
 /// The source.
@@ -14,15 +27,12 @@ pub static DOCKER: SourceDef = SourceDef {
     start,
 };
 
-fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, _: Health) {
-    tokio::spawn(async move {
-        while let Some(ask) = asks.recv().await {
-            let Ask::Container(id) = ask else { continue };
-            let change =
-                Change { source: DOCKER.name, about: About::Container(id), attributes: Vec::new() };
-            if changes.send(change).await.is_err() {
-                return;
-            }
-        }
-    });
+fn start(
+    config: &Config,
+    asks: mpsc::Receiver<Ask>,
+    changes: mpsc::Sender<Change>,
+    health: Health,
+) {
+    let settings = config.workload.clone();
+    tokio::spawn(watch::Watch::new(settings, changes, health).run(asks));
 }

@@ -51,39 +51,53 @@ impl<'a> Known<'a> {
     /// A label that may be inherited, when it is known or likely to be the image's own.
     pub(super) fn own_label(&self, key: &str) -> Option<&'a str> {
         let value = self.label(key)?;
-        (self.is_set_by_user(key) || self.is_image_described()).then_some(value)
+        let is_own = match self.origin(key) {
+            Origin::Given | Origin::Own => true,
+            Origin::Inherited => false,
+            Origin::Image => self.is_image_described(),
+        };
+        is_own.then_some(value)
     }
 
-    /// A label that nothing but the user's word can vouch for.
+    /// A label for which nothing but certainty will do.
     pub(super) fn given_label(&self, key: &str) -> Option<&'a str> {
         let value = self.label(key)?;
-        self.is_set_by_user(key).then_some(value)
+        matches!(self.origin(key), Origin::Given | Origin::Own).then_some(value)
     }
 
     /// A version label: also good when the image is tagged with it.
     pub(super) fn version_label(&self, key: &str) -> Option<&'a str> {
         let value = self.label(key).and_then(text::name)?;
-        let tagged = || !self.is_stale() && self.tags().any(|tag| names_version(tag, value));
+        let may_be_own = self.origin(key) != Origin::Inherited && !self.is_stale();
+        let tagged = || may_be_own && self.tags().any(|tag| names_version(tag, value));
         (self.own_label(key).is_some() || tagged()).then_some(value)
     }
 
-    /// The label was given with the container: the image is known and does not have it so.
-    fn is_set_by_user(&self, key: &str) -> bool {
-        let image_known = self.of_container(names::IMAGE_CREATED, "").is_some()
+    fn origin(&self, key: &str) -> Origin {
+        let label = self.of_container(names::LABEL, key);
+        let image_known = self.told(names::IMAGE_CREATED).is_some()
             || self.container_texts(names::IMAGE_LABEL).next().is_some();
-        image_known
-            && self.of_container(names::IMAGE_LABEL, key) != self.of_container(names::LABEL, key)
+        if image_known && self.of_container(names::IMAGE_LABEL, key) != label {
+            Origin::Given
+        } else if self.told(names::BASE_KNOWN).is_none() {
+            Origin::Image
+        } else if self.of_container(names::BASE_LABEL, key) == label {
+            Origin::Inherited
+        } else {
+            Origin::Own
+        }
     }
 
     /// The labels say what code the image was built from, and nothing says that it is a base's.
     fn is_image_described(&self) -> bool {
-        let labels = |keys: &[&str]| keys.iter().any(|key| self.label(key).is_some());
-        let described = labels(&[
+        let described = [
             "org.opencontainers.image.revision",
             "org.opencontainers.image.source",
             "org.label-schema.vcs-ref",
             "org.label-schema.vcs-url",
-        ]);
+        ]
+        .iter()
+        .any(|key| self.label(key).is_some() && self.origin(key) != Origin::Inherited);
         let base = [
             "org.opencontainers.image.ref.name",
             "org.opencontainers.image.title",
@@ -97,14 +111,27 @@ impl<'a> Known<'a> {
 
     /// The labels give a time long before the image was made.
     fn is_stale(&self) -> bool {
-        let image = self.of_container(names::IMAGE_CREATED, "").and_then(text::build_time);
+        let image = self.told(names::IMAGE_CREATED).and_then(text::build_time);
         let label = ["org.opencontainers.image.created", "org.label-schema.build-date"]
             .iter()
-            .filter(|key| !self.is_set_by_user(key))
+            .filter(|key| self.origin(key) != Origin::Given)
             .find_map(|key| self.label(key))
             .and_then(text::build_time);
         matches!((image, label), (Some(image), Some(label)) if label + STALE_SECONDS < image)
     }
+}
+
+/// Where a label of a container comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Set when the container was created.
+    Given,
+    /// Set by the build of the image: its base is known and has it differently.
+    Own,
+    /// The base image has the very same.
+    Inherited,
+    /// Of the image; whether inherited is not known.
+    Image,
 }
 
 fn is_base(title: &str) -> bool {

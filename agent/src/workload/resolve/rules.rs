@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Draft, Known};
-use crate::workload::{AttributeValue, text};
+use crate::workload::{AttributeValue, names, text};
 
 /// One place where one attribute may be found.
 struct Rule {
@@ -157,7 +157,7 @@ static RULES: &[Rule] = rules! {
     given_label("shipwake.deploy.author", Always, "maintainer", plain);
     own_label("shipwake.deploy.build_time", Always, "org.opencontainers.image.created", time);
     own_label("shipwake.deploy.build_time", Always, "org.label-schema.build-date", time);
-    derived("shipwake.deploy.build_time", Always, "image", |known| known.told("~image.created").and_then(time));
+    derived("shipwake.deploy.build_time", Always, "image", |known| known.told(names::IMAGE_CREATED).and_then(time));
 
     label("k8s.pod.name", Always, "io.kubernetes.pod.name", name);
     label("k8s.namespace.name", Always, "io.kubernetes.pod.namespace", name);

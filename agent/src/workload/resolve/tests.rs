@@ -1,1 +1,421 @@
+use super::{Facts, Known, Place, resolve};
+use crate::workload::{Attribute, AttributeValue, Resource, Settings, cgroup};
 
+const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What is known in a test: lines of `kind key=value`, where kind is `label`, `image` (a label of the
+/// image, and so of the container), `base` (of the base too), `env`, `otel`, `told`.
+#[derive(Default)]
+struct Case {
+    lines: &'static str,
+    path: Option<String>,
+    settings: Settings,
+}
+
+impl Case {
+    fn resolve(&self) -> Resource {
+        let mut container = vec![Attribute::text("~image.created", "2024-02-01T00:00:00Z")];
+        let mut environment = Vec::new();
+        for line in self.lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (kind, rest) = line.split_once(' ').unwrap();
+            let (key, value) = rest.split_once('=').unwrap();
+            let value = value.replace("{SHA}", SHA).replace("{HUGE}", &"x".repeat(65_536));
+            let value = value.replace("\\n", "\n").replace("\\0", "\0");
+            let mut add = |prefix: &str| {
+                container.push(Attribute::text(format!("{prefix}{key}"), value.as_str()))
+            };
+            match kind {
+                "label" => add("~label."),
+                "image" => ["~label.", "~image.label."].into_iter().for_each(&mut add),
+                "base" => {
+                    ["~label.", "~image.label.", "~base.label."].into_iter().for_each(&mut add);
+                    container.push(Attribute::text("~base", "yes"));
+                }
+                "told" => add(""),
+                "tag" => container.push(Attribute {
+                    key: "container.image.tags".into(),
+                    value: AttributeValue::Strs(vec![value.into()]),
+                }),
+                "env" => environment.push(Attribute::text(format!("~env.{key}"), value)),
+                "otel" => environment.push(Attribute::text(format!("~otel.{key}"), value)),
+                other => panic!("{other}"),
+            }
+        }
+        let path = self.path.clone().unwrap_or_else(|| format!("/docker/{ID}"));
+        let placement = cgroup::place(&path);
+        let executable = "/usr/bin/app".into();
+        let place = Place::new(&placement, Some(&executable));
+        let unit = placement.unit.as_ref().map(|unit| {
+            (
+                "systemd",
+                Facts::new(vec![Attribute::text("shipwake.systemd.unit", unit.name.clone())]),
+            )
+        });
+        resolve(&Known {
+            settings: &self.settings,
+            place: &place,
+            placement: &placement,
+            executable: Some("/usr/bin/app"),
+            container: &[("docker", Facts::new(container))],
+            unit: unit.as_slice(),
+            environment: Some(&Facts::new(environment)),
+            host: &Facts::new(vec![
+                Attribute::text("host.id", "0123456789abcdef0123456789abcdef"),
+                Attribute::text("host.name", "alpha"),
+            ]),
+        })
+    }
+}
+
+/// `expected` are lines of `key=value`, with nothing behind `=` for an attribute that must be absent.
+#[track_caller]
+fn check_case(case: &Case, expected: &str) {
+    let resource = case.resolve();
+    for line in expected.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (key, value) = line.split_once('=').unwrap();
+        let value = value.replace("{SHA}", SHA).replace("{ID}", ID);
+        let found = resource.get(key).map(ToString::to_string).unwrap_or_default();
+        assert_eq!(found, value, "{key} (from {:?}) with\n{}", resource.source(key), case.lines);
+    }
+}
+
+#[track_caller]
+fn check(lines: &'static str, expected: &str) {
+    check_case(&Case { lines, ..Case::default() }, expected);
+}
+
+#[track_caller]
+fn check_path(path: &str, lines: &'static str, expected: &str) {
+    let path = Some(path.replace("{ID}", ID));
+    check_case(&Case { lines, path, ..Case::default() }, expected);
+}
+
+#[test]
+fn nothing_known() {
+    check(
+        "",
+        "service.name=unknown_service:app
+         service.namespace=
+         service.version=
+         container.id={ID}
+         container.runtime.name=docker
+         process.executable.name=
+         host.name=alpha
+         telemetry.sdk.name=shipwake
+         telemetry.sdk.language=rust
+         telemetry.distro.name=shipwake",
+    );
+    check_path(
+        "/user.slice/user-0.slice/session-1.scope",
+        "",
+        "service.name=unknown_service:app
+         process.executable.name=app
+         process.executable.path=/usr/bin/app
+         container.id=",
+    );
+}
+
+#[test]
+fn the_users_own_words_go_first() {
+    check(
+        "env OTEL_SERVICE_NAME=a
+         otel service.name=b
+         otel service.version=2
+         otel team=core
+         env DD_SERVICE=c
+         env DD_VERSION=3
+         label com.docker.compose.service=d",
+        "service.name=a\nservice.version=2\nteam=core",
+    );
+    check("otel service.name=b\nenv DD_SERVICE=c", "service.name=b");
+    check("label resource.opentelemetry.io/service.name=a\nenv DD_SERVICE=b", "service.name=a");
+    check(
+        "otel telemetry.sdk.name=x\notel process.pid=1\notel shipwake.x=1\notel deployment.environment=prod",
+        "telemetry.sdk.name=shipwake
+         process.pid=
+         shipwake.x=
+         deployment.environment=
+         deployment.environment.name=prod",
+    );
+}
+
+#[test]
+fn each_attribute_has_its_own_winner() {
+    let lines = "env DD_SERVICE=a\nlabel com.docker.compose.project=shop\nlabel com.docker.compose.service=web\nimage org.opencontainers.image.version=1.2\nimage org.opencontainers.image.revision={SHA}";
+    check(
+        lines,
+        "service.name=a
+         service.namespace=shop
+         service.version=1.2
+         vcs.ref.head.revision={SHA}",
+    );
+    let resource = Case { lines, ..Case::default() }.resolve();
+    for (key, source) in [
+        ("service.name", "environment DD_SERVICE"),
+        ("service.namespace", "label com.docker.compose.project"),
+        ("service.version", "label org.opencontainers.image.version"),
+        ("host.name", "host"),
+        ("container.id", "cgroup"),
+    ] {
+        assert_eq!(resource.source(key), Some(source), "{key}");
+    }
+}
+
+#[test]
+fn vendor_and_kubernetes_labels_can_be_switched_off() {
+    let lines =
+        "env DD_SERVICE=a\nlabel app.kubernetes.io/name=b\nlabel com.docker.compose.service=web";
+    check(lines, "service.name=a");
+    let settings = Settings { labels: false, ..Settings::default() };
+    check_case(&Case { lines, settings, ..Case::default() }, "service.name=web");
+}
+
+#[test]
+fn vendors() {
+    check(
+        "env DD_TAGS=env:prod,service:a,version:3 git.commit.sha:{SHA}",
+        "service.name=a\nservice.version=3\ndeployment.environment.name=prod\nvcs.ref.head.revision={SHA}",
+    );
+    check("env SENTRY_RELEASE=shop@1.2.3", "service.version=1.2.3");
+    check("env NEW_RELIC_APP_NAME=a;b", "service.name=a");
+    check(
+        "env HEROKU_SLUG_COMMIT={SHA}\nenv HEROKU_APP_NAME=h",
+        "vcs.ref.head.revision={SHA}\nservice.name=h",
+    );
+    check(
+        "label tags.datadoghq.com/env=prod\nlabel com.datadoghq.tags.service=s",
+        "deployment.environment.name=prod\nservice.name=s",
+    );
+    check(
+        "label app.kubernetes.io/name=n\nlabel app.kubernetes.io/instance=i\nlabel app.kubernetes.io/version=2",
+        "service.name=i\nservice.version=2",
+    );
+}
+
+#[test]
+fn compose_and_swarm() {
+    check(
+        "label com.docker.compose.project=shop\nlabel com.docker.compose.service=web\nlabel com.docker.compose.oneoff=False",
+        "service.name=web\nservice.namespace=shop",
+    );
+    check(
+        "label com.docker.compose.project=shop\nlabel com.docker.compose.service=web\nlabel com.docker.compose.oneoff=True",
+        "service.name=unknown_service:app\nservice.namespace=shop",
+    );
+    check(
+        "label com.docker.stack.namespace=shop\nlabel com.docker.swarm.service.name=shop_web",
+        "service.name=web\nservice.namespace=shop",
+    );
+    check("label com.docker.swarm.service.name=shop_web", "service.name=shop_web");
+}
+
+#[test]
+fn kamal_only_with_its_container_name() {
+    let labels = "label service=shop\nlabel role=web\nlabel destination=staging";
+    check(labels, "service.name=unknown_service:app");
+    check(
+        "label service=shop\nlabel role=web\nlabel destination=staging\ntold container.name=shop-web-staging-abc123",
+        "service.name=shop\nservice.version=abc123\ndeployment.environment.name=staging",
+    );
+    check(
+        "label service=shop\nlabel role=web\ntold container.name=other",
+        "service.name=unknown_service:app",
+    );
+}
+
+#[test]
+fn kubernetes_by_docker_labels() {
+    check(
+        "label io.kubernetes.pod.name=web-1-x\nlabel io.kubernetes.pod.namespace=shop\nlabel io.kubernetes.container.name=web\nlabel io.kubernetes.pod.uid=u",
+        "service.name=web
+         service.namespace=shop
+         service.instance.id=shop.web-1-x.web
+         k8s.pod.name=web-1-x
+         k8s.namespace.name=shop
+         k8s.container.name=web",
+    );
+    check(
+        "label io.kubernetes.container.name=POD",
+        "k8s.container.name=\nservice.name=unknown_service:app",
+    );
+}
+
+#[test]
+fn a_base_image_never_gives_the_version() {
+    // Ubuntu's own labels, inherited without anything of the image's own.
+    let ubuntu = "image org.opencontainers.image.version=22.04\nimage org.opencontainers.image.ref.name=ubuntu";
+    check(ubuntu, "service.version=");
+    check(
+        "image org.opencontainers.image.version=22.04\nimage org.opencontainers.image.ref.name=ubuntu\ntag x=22.04",
+        "service.version=22.04",
+    );
+    check("image org.opencontainers.image.version=22.04\ntag x=1.4.2", "service.version=");
+    // The source of the base, with the title of a distribution.
+    check(
+        "image org.opencontainers.image.version=15.5\nimage org.opencontainers.image.title=openSUSE Leap Base Container\nimage org.opencontainers.image.source=https://opensuse.org/x",
+        "service.version=\nvcs.repository.url.full=\nservice.name=unknown_service:app",
+    );
+    // Labels much older than the image they are on.
+    check(
+        "image org.opencontainers.image.version=3\nimage org.opencontainers.image.revision={SHA}\nimage org.opencontainers.image.created=2023-06-01T00:00:00Z",
+        "service.version=\nvcs.ref.head.revision=\nshipwake.deploy.build_time=2024-02-01T00:00:00Z",
+    );
+    // The base is known: what it has the same is inherited, what it lacks is the image's own.
+    check(
+        "base org.opencontainers.image.version=3\nbase org.opencontainers.image.revision={SHA}\nbase org.opencontainers.image.source=https://h/o/base",
+        "service.version=\nvcs.ref.head.revision=\nvcs.repository.url.full=",
+    );
+    check(
+        "base x=1\nimage org.opencontainers.image.version=3\nimage maintainer=me",
+        "service.version=3\nshipwake.deploy.author=me",
+    );
+    // Given with the container: the user's word.
+    check(
+        "label org.opencontainers.image.version=3\nlabel maintainer=me",
+        "service.version=3\nshipwake.deploy.author=me",
+    );
+    check("image maintainer=NGINX Docker Maintainers", "shipwake.deploy.author=");
+}
+
+#[test]
+fn described_images() {
+    check(
+        "image org.opencontainers.image.version=1.4.2
+         image org.opencontainers.image.revision=main@sha1:{SHA}
+         image org.opencontainers.image.source=git@github.com:acme/shop.git
+         image org.opencontainers.image.authors=Ada <ada@acme.test>
+         image org.opencontainers.image.created=2024-01-31T23:59:00Z
+         image org.opencontainers.image.title=shop",
+        "service.name=shop
+         service.version=1.4.2
+         vcs.ref.head.revision={SHA}
+         vcs.ref.head.name=main
+         vcs.repository.url.full=https://github.com/acme/shop
+         shipwake.deploy.author=Ada <ada@acme.test>
+         shipwake.deploy.build_time=2024-01-31T23:59:00Z",
+    );
+    check(
+        "image org.label-schema.vcs-ref=abc1234\nimage org.label-schema.vcs-url=https://h/o/r.git\nimage org.label-schema.version=2\nimage org.label-schema.name=s",
+        "service.name=s\nservice.version=2\nvcs.ref.head.revision=abc1234\nvcs.repository.url.full=https://h/o/r",
+    );
+}
+
+#[test]
+fn garbage_stays_out() {
+    check(
+        "label com.docker.compose.service={HUGE}
+         label com.docker.compose.project=a\\nb
+         image org.opencontainers.image.revision=latest
+         image org.opencontainers.image.source=not a url
+         image org.opencontainers.image.version=${VERSION}
+         image org.opencontainers.image.created=yesterday
+         image org.opencontainers.image.title=\\0",
+        "service.name=unknown_service:app
+         service.namespace=
+         service.version=
+         vcs.ref.head.revision=
+         vcs.repository.url.full=",
+    );
+    check("env OTEL_SERVICE_NAME={HUGE}\nenv DD_SERVICE=größe", "service.name=größe");
+    check("env GIT_COMMIT=20240131\nenv GITHUB_SHA={SHA}", "vcs.ref.head.revision={SHA}");
+}
+
+#[test]
+fn systemd_units() {
+    check_path(
+        "/system.slice/nginx.service",
+        "",
+        "service.name=nginx\nshipwake.systemd.unit=nginx.service\nprocess.executable.name=",
+    );
+    check_path("/system.slice/system-pg.slice/pg@15.service", "", "service.name=pg@15");
+    check_path("/system.slice/run-u123.service", "", "service.name=unknown_service:app");
+    check_path(
+        "/system.slice/run-r0123456789abcdef0123456789abcdef.service",
+        "",
+        "service.name=unknown_service:app",
+    );
+    check_path("/system.slice/run-parts.service", "", "service.name=run-parts");
+    check_path(
+        "/system.slice/app.service/libpod-payload-{ID}",
+        "",
+        "service.name=app\ncontainer.id={ID}\ncontainer.runtime.name=podman",
+    );
+    check_path("/system.slice/nginx.service", "env OTEL_SERVICE_NAME=edge", "service.name=edge");
+}
+
+#[test]
+fn instances_differ_by_place_and_stay_the_same() {
+    let id = |path: &str| {
+        let case = Case { path: Some(path.to_owned()), ..Case::default() };
+        case.resolve().text("service.instance.id").map(str::to_owned)
+    };
+    let b = "b".repeat(64);
+    let places = [
+        format!("/docker/{ID}"),
+        format!("/docker/{b}"),
+        format!("/docker/{ID}/system.slice/x.service"),
+        "/system.slice/x.service".to_owned(),
+        "/user.slice/user-1.slice/user@1.service/app.slice/x.service".to_owned(),
+        "/user.slice/user-2.slice/user@2.service/app.slice/x.service".to_owned(),
+        "/".to_owned(),
+    ];
+    let ids: Vec<_> = places.iter().map(|place| id(place).unwrap()).collect();
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), places.len());
+    // Python: uuid.uuid5(uuid.UUID("4d63009a-8d0f-11ee-aad7-4c796ed8e320"), host_id + "/x.service")
+    assert_eq!(ids[3], "0330f22b-45e0-56ee-84f5-8370250ccacb");
+    assert_eq!(id("/docker/whatever").unwrap(), ids[6], "one executable, one instance");
+}
+
+#[test]
+fn allowed_labels_and_configured_environment() {
+    let settings = Settings {
+        container_labels: vec!["team".to_owned()],
+        environment: "staging".to_owned(),
+        ..Settings::default()
+    };
+    check_case(
+        &Case { lines: "label team=core\nlabel other=x", settings: settings.clone(), path: None },
+        "container.label.team=core\ncontainer.label.other=\ndeployment.environment.name=staging",
+    );
+    check_case(
+        &Case { lines: "env DD_ENV=prod", settings, path: None },
+        "deployment.environment.name=prod",
+    );
+}
+
+#[test]
+fn attributes_are_sorted_and_unique() {
+    let resource = Case {
+        lines: "otel a=1\notel z=2\nlabel com.docker.compose.service=web",
+        ..Case::default()
+    }
+    .resolve();
+    let keys: Vec<_> = resource.attributes.iter().map(|(key, _, _)| key.clone()).collect();
+    let mut sorted = keys.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(keys, sorted);
+}
+
+#[test]
+fn every_fact_that_rules_read_is_carried() {
+    // A rule for a label or variable that no source passes on could never apply.
+    let text = include_str!("rules.rs");
+    let mut seen = 0;
+    for line in text.lines().map(str::trim) {
+        let Some((kind, rest)) = line.split_once('(') else { continue };
+        let known: &[&str] = match kind {
+            "label" | "own_label" | "given_label" | "version_label" => {
+                crate::workload::names::LABELS
+            }
+            "variable" => crate::workload::names::VARIABLES,
+            _ => continue,
+        };
+        let Some(key) = rest.split('"').nth(3) else { continue };
+        assert!(known.contains(&key), "{key} is read by a rule and not carried");
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
+}
