@@ -105,6 +105,11 @@ impl<K: Clone + Eq + Hash> Answers<K> {
         self.of.get(key).is_none_or(|answer| answer.waits.is_empty())
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.of.len()
+    }
+
     pub(super) fn forget(&mut self, key: &K) {
         self.of.remove(key);
         self.spare.retain(|spare| spare != key);

@@ -78,15 +78,17 @@ impl Directory {
             member.identity = identity(&self.settings, &facts);
             member.environment = Some(Arc::new(facts));
         }
+        let decides = self.is_decisive(from, process, now);
         let to = self.join(process, member, now);
         let mut applied = Applied::default();
         if from != to {
             applied.moved.push(Moved { process, from, to });
         }
-        for id in [from, to] {
-            if self.refresh(id, Some(now)) {
-                applied.changed.push(id);
-            }
+        if decides && self.refresh(from, Some(now)) {
+            applied.changed.push(from);
+        }
+        if from != to && self.is_decisive(to, process, now) && self.refresh(to, Some(now)) {
+            applied.changed.push(to);
         }
         applied
     }

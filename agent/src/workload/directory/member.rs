@@ -16,7 +16,7 @@ pub(super) struct Member {
     pub placement: Placement,
     pub executable: Option<Arc<str>>,
     pub identity: Option<Identity>,
-    /// `None` until it was read.
+    /// Its own, or until that was read the one of its parent.
     pub environment: Option<Arc<Facts>>,
     /// Sources that have been asked about this process and have not answered.
     pub waits: Mask,

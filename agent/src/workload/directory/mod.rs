@@ -120,20 +120,22 @@ impl Directory {
             .or_else(|| before.as_ref().and_then(|before| before.executable.clone()))
             .or_else(|| parent.and_then(|parent| parent.executable.clone()));
         let place = Place::new(&placement, executable.as_ref());
-        let presumed = match (&before, parent) {
-            (Some(before), _) => before.identity.clone(),
-            (None, Some(parent)) if parent.is_kin(&place) => parent.identity.clone(),
-            (None, _) => None,
+        // Until its own environment is read, it is taken to be the one it was started with.
+        let (identity, environment) = match (before, parent) {
+            (Some(before), _) => (before.identity, before.environment),
+            (None, Some(parent)) if parent.is_kin(&place) => {
+                (parent.identity.clone(), parent.environment.clone())
+            }
+            (None, _) => (None, None),
         };
         let asks = self.asks(info, &placement, &place);
-        let environment = before.and_then(|before| before.environment);
         let waits = self.mask(&Ask::Process(info.clone()));
         let member = Member {
             workload: WorkloadId::HOST,
             place,
             placement,
             executable,
-            identity: presumed,
+            identity,
             environment,
             waits,
             since: now,

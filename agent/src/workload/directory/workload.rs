@@ -171,6 +171,7 @@ impl Directory {
                 || one.main == Some(key)
                 || one.speaker == Some(key)
                 || one.main.is_none_or(|main| !one.members.contains(&main))
+                || one.speaker.is_none_or(|speaker| !one.members.contains(&speaker))
         })
     }
 
