@@ -10,7 +10,7 @@ use super::{
     head::{Head, Host, Version},
     metrics,
     routes::Routes,
-    template::Templates,
+    template::{Learn, Templates},
 };
 use crate::metric::{Label, LabelSet, LabelValue};
 
@@ -150,11 +150,12 @@ fn is_text(value: &LabelValue, text: &[u8]) -> bool {
     matches!(value, LabelValue::Str(known) if known.as_bytes() == text)
 }
 
-/// Whether the path may be one of the service's own. A client's paths are its own choice. A server's are its
-/// clients' choice, unless the server knows them.
-fn learns(traits: &Traits) -> bool {
-    traits.role == Role::Client
-        || !matches!(traits.status, Some(400 | 404 | 405 | 410 | 414 | 421 | 431 | 501))
+/// Statuses of a server that does not know the path, or does not care.
+fn learns(traits: &Traits) -> Learn {
+    match traits.status {
+        Some(400 | 404 | 405 | 410 | 414 | 421 | 431 | 501) => Learn::Tried,
+        _ => Learn::Proven,
+    }
 }
 
 fn version(version: Version) -> Option<&'static str> {

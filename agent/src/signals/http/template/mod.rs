@@ -7,9 +7,9 @@
 //!
 //! A service is the address and port that the server listens on: the workers of a server and its
 //! clients on the same host learn together. Templates per service are bounded (`http.templates`), what
-//! comes after is `/{other}`. Paths that the server does not know (404 and its like) are looked up but
-//! never learned, so that a scanner cannot use up the names. The same exchanges in the same order always
-//! give the same templates.
+//! comes after is `/{other}`. Paths that the server does not know (404 and its like) get less room
+//! and give way to the others, so that a scanner cannot use up the names. The same exchanges in the same
+//! order always give the same templates.
 //!
 //! Templates never hold anything of the query, of path parameters, of credentials or of the host.
 
@@ -53,7 +53,30 @@ pub struct Limits {
     pub values: usize,
 }
 
+/// What is known of a path when it is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learn {
+    /// The server knows it.
+    Proven,
+    /// Somebody tried it, and the server does not know it.
+    Tried,
+}
+
 impl Limits {
+    fn templates_for(&self, learn: Learn) -> usize {
+        match learn {
+            Learn::Proven => self.templates,
+            Learn::Tried => self.templates / 4,
+        }
+    }
+
+    fn values_for(&self, learn: Learn) -> usize {
+        match learn {
+            Learn::Proven => self.values,
+            Learn::Tried => self.values / 2,
+        }
+    }
+
     fn nodes_per_tree(&self) -> usize {
         self.templates.saturating_mul(4).saturating_add(16).min(NODES_MAX / 2)
     }
@@ -111,8 +134,8 @@ impl Templates {
         }
     }
 
-    /// The template of `target`. A path that is new is learned if `learn` says so.
-    pub fn name(&mut self, service: Service, target: Target<'_>, learn: bool) -> &Name {
+    /// The template of `target`, learned if it is new and there is room.
+    pub fn name(&mut self, service: Service, target: Target<'_>, learn: Learn) -> &Name {
         let (path, cut) = match target {
             Target::Path { path, cut } => (path, cut),
             Target::Asterisk => return &self.fixed[ASTERISK],
@@ -121,9 +144,6 @@ impl Templates {
         };
         self.clock += 1;
         if !self.services.contains_key(&service) {
-            if !learn {
-                return &self.fixed[OTHER];
-            }
             if self.services.len() >= SERVICES_MAX {
                 self.make_room();
             }

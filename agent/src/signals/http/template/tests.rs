@@ -7,10 +7,10 @@ fn templates(templates: usize, values: usize) -> Templates {
 }
 
 fn name(templates: &mut Templates, path: &str) -> String {
-    learn(templates, SERVICE, path, true)
+    learn(templates, SERVICE, path, Learn::Proven)
 }
 
-fn learn(templates: &mut Templates, service: Service, path: &str, learn: bool) -> String {
+fn learn(templates: &mut Templates, service: Service, path: &str, learn: Learn) -> String {
     let target = Target::Path { path: path.as_bytes(), cut: false };
     templates.name(service, target, learn).text.to_string()
 }
@@ -52,7 +52,7 @@ fn targets_that_are_no_paths() {
         (Target::Path { path: b"/users/alice-the-fi", cut: true }, "/users/{rest}"),
         (Target::Path { path: b"/search?q=cut in the qu", cut: true }, "/search"),
     ] {
-        assert_eq!(&*templates.name(SERVICE, target, true).text, expected);
+        assert_eq!(&*templates.name(SERVICE, target, Learn::Proven).text, expected);
     }
 }
 
@@ -111,17 +111,29 @@ fn templates_are_bounded_per_service() {
     assert_eq!(name(&mut templates, "/one-more"), "/{other}");
     assert_eq!(name(&mut templates, &format!("/{}", word(3))), format!("/{}", word(3)));
     let other = ([1; 16], 81);
-    assert_eq!(learn(&mut templates, other, "/one-more", true), "/one-more");
+    assert_eq!(learn(&mut templates, other, "/one-more", Learn::Proven), "/one-more");
 }
 
 #[test]
-fn unknown_paths_are_not_learned() {
+fn scanners_do_not_use_up_the_names() {
     let mut templates = templates(200, 20);
-    assert_eq!(learn(&mut templates, SERVICE, "/wp-admin", false), "/{other}");
+    let scan = |templates: &mut Templates, number: usize| {
+        learn(templates, SERVICE, &format!("/{}", word(number)), Learn::Tried)
+    };
     name(&mut templates, "/users/42");
-    assert_eq!(learn(&mut templates, SERVICE, "/wp-admin", false), "/{other}");
-    assert_eq!(learn(&mut templates, SERVICE, "/users/43", false), "/users/{id}");
-    assert_eq!(learn(&mut templates, SERVICE, "/users", false), "/{other}");
+    for number in 0..1000 {
+        let expected =
+            if number < 9 { format!("/{}", word(number)) } else { "/{other}".to_owned() };
+        assert_eq!(scan(&mut templates, number), expected);
+    }
+    for number in 2000..2019 {
+        let path = format!("/{}", word(number));
+        assert_eq!(name(&mut templates, &path), path);
+    }
+    assert_eq!(scan(&mut templates, 3), "/{other}");
+    assert_eq!(learn(&mut templates, SERVICE, "/users/43", Learn::Tried), "/users/{id}");
+    assert_eq!(name(&mut templates, "/one-more"), "/{param}");
+    assert_eq!(scan(&mut templates, 3), "/{param}");
 }
 
 #[test]
@@ -132,7 +144,7 @@ fn ids_stand_for_texts() {
         for number in 0..200 {
             let path = format!("/{}/{}", word(number % 7), word(number));
             let target = Target::Path { path: path.as_bytes(), cut: false };
-            let name = templates.name(([0; 16], round), target, true);
+            let name = templates.name(([0; 16], round), target, Learn::Proven);
             let text = seen.entry(name.id).or_insert_with(|| Arc::clone(&name.text));
             assert_eq!(*text, name.text);
         }
@@ -146,7 +158,7 @@ fn memory_is_bounded_whatever_comes() {
         let port = u16::try_from(number % 997).unwrap();
         let number = usize::try_from(number / 7).unwrap();
         let path = format!("/{}/{}/{}/x", word(number % 19), word(number % 17), word(number % 13));
-        learn(&mut templates, ([0; 16], port), &path, true);
+        learn(&mut templates, ([0; 16], port), &path, Learn::Proven);
         assert!(templates.nodes <= NODES_MAX && templates.services.len() <= SERVICES_MAX);
     }
     let counted: usize = templates.services.values().map(Tree::len).sum();

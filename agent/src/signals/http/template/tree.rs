@@ -8,7 +8,7 @@ use std::{
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    Limits, Name,
+    Learn, Limits, Name,
     shape::{Kind, PARAM, shape},
 };
 
@@ -40,6 +40,8 @@ struct Node {
     parent: usize,
     kind: Option<Kind>,
     hits: u32,
+    /// A request was served through here. Others may only be what somebody tried.
+    proven: bool,
     /// Hash of the child's text and its index.
     children: Vec<(u64, usize)>,
     /// Children of [`Kind::Literal`].
@@ -60,11 +62,11 @@ impl Tree {
         self.nodes.len() - self.free.len()
     }
 
-    /// Where the template of `path` is, or `None` when it is new and `learn` or the limits forbid it.
+    /// Where the template of `path` is, or `None` when it is new and the limits forbid it.
     pub(super) fn find(
         &mut self,
         path: Path<'_>,
-        learn: bool,
+        learn: Learn,
         limits: &Limits,
         ids: &mut u32,
         scratch: &mut Vec<u8>,
@@ -91,7 +93,7 @@ impl Tree {
             }
         }
         if self.nodes.get(node)?.name.is_none() {
-            if !learn || self.templates >= limits.templates {
+            if self.templates >= limits.templates_for(learn) {
                 return None;
             }
             let text = self.text(node);
@@ -113,7 +115,7 @@ impl Tree {
         node: usize,
         kind: Kind,
         text: &[u8],
-        learn: bool,
+        learn: Learn,
         limits: &Limits,
     ) -> Option<usize> {
         let found = self.child(node, text).or_else(|| {
@@ -123,14 +125,17 @@ impl Tree {
         let child = match found {
             Some(child) => child,
             None => {
-                let full = self.templates >= limits.templates
+                let full = self.templates >= limits.templates_for(learn)
                     || self.len() + DEPTH_MAX > limits.nodes_per_tree();
-                if !learn || full {
+                if full {
                     return None;
                 }
                 let parent = self.nodes.get(node)?;
-                if kind == Kind::Literal && !parent.merged && parent.literals >= limits.values {
-                    self.merge(node);
+                if kind == Kind::Literal
+                    && !parent.merged
+                    && parent.literals >= limits.values_for(learn)
+                {
+                    self.make_room(node, learn, limits)?;
                 }
                 if kind == Kind::Literal && self.nodes.get(node)?.merged {
                     match self.child(node, PARAM) {
@@ -144,6 +149,7 @@ impl Tree {
         };
         let node = self.nodes.get_mut(child)?;
         node.hits = node.hits.saturating_add(1);
+        node.proven |= learn == Learn::Proven;
         Some(child)
     }
 
@@ -176,27 +182,43 @@ impl Tree {
         Some(index)
     }
 
-    /// Too many words at one position are values: all but the ones that carry real traffic are
-    /// forgotten, and `{param}` is learned from the next paths in their place.
-    fn merge(&mut self, node: usize) {
-        let Some(parent) = self.nodes.get(node) else { return };
-        let hits = |child: usize| self.nodes.get(child).map_or(0, |child| child.hits);
-        let total: u64 = parent.children.iter().map(|(_, child)| u64::from(hits(*child))).sum();
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            parent.children.iter().copied().partition(|(_, child)| {
-                let literal =
-                    self.nodes.get(*child).is_some_and(|child| child.kind == Some(Kind::Literal));
-                let busy =
-                    hits(*child) >= KEPT_HITS && u64::from(hits(*child)) * KEPT_SHARE >= total;
-                !literal || busy
+    /// Makes room for one more word, if a word of this kind may. Words that were never served go first.
+    /// Too many that were are values: all but the ones that carry real traffic are forgotten, and
+    /// `{param}` is learned from the next paths in their place.
+    fn make_room(&mut self, node: usize, learn: Learn, limits: &Limits) -> Option<()> {
+        if learn == Learn::Tried {
+            return None;
+        }
+        self.forget_words(node, |child, _| child.proven);
+        if self.nodes.get(node)?.literals >= limits.values {
+            self.forget_words(node, |child, total| {
+                child.hits >= KEPT_HITS && u64::from(child.hits) * KEPT_SHARE >= total
             });
-        for (_, child) in &dropped {
-            self.forget(*child);
+            self.nodes.get_mut(node)?.merged = true;
+        }
+        Some(())
+    }
+
+    /// Forgets the words under `node` that `keep` does not want; it is also told the hits of all.
+    fn forget_words(&mut self, node: usize, keep: impl Fn(&Node, u64) -> bool) {
+        let Some(parent) = self.nodes.get_mut(node) else { return };
+        let children = std::mem::take(&mut parent.children);
+        let child = |index: usize| self.nodes.get(index);
+        let total = children
+            .iter()
+            .filter_map(|(_, index)| child(*index))
+            .map(|child| u64::from(child.hits))
+            .sum();
+        let (kept, dropped): (Vec<_>, Vec<_>) = children.into_iter().partition(|(_, index)| {
+            child(*index)
+                .is_some_and(|child| child.kind != Some(Kind::Literal) || keep(child, total))
+        });
+        for (_, index) in &dropped {
+            self.forget(*index);
         }
         if let Some(parent) = self.nodes.get_mut(node) {
             parent.literals -= dropped.len();
             parent.children = kept;
-            parent.merged = true;
         }
     }
 
