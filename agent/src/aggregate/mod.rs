@@ -22,3 +22,20 @@ crate::settings! {
         pub process_attributes: bool = true,
     }
 }
+
+impl Settings {
+    /// Whether the values make sense.
+    pub fn check(&self) -> Result<(), String> {
+        if !matches!(self.histogram.as_str(), "exponential" | "explicit") {
+            let known = "write `exponential` or `explicit`";
+            return Err(format!("histogram: `{}` is not known; {known}", self.histogram));
+        }
+        if self.interval < crate::config::Span::secs(1) {
+            return Err(format!("interval: {} is too short; write at least 1s", self.interval));
+        }
+        if self.cardinality_limit == 0 {
+            return Err("cardinality_limit: 0 points are too few; write at least 1".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -193,3 +193,28 @@ fn every_section_and_key_has_one_variable() {
 fn defaults_pass_their_own_check() {
     assert_eq!(Config::default().problems(), []);
 }
+
+#[test]
+fn words_are_checked() {
+    let one = |path: &str, value: &str| {
+        let problems = resolve(&inputs("", &[], &[(path, value)])).unwrap_err();
+        problems.0.iter().map(|problem| problem.text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        one("aggregate.histogram", "linear"),
+        ["[aggregate] histogram: `linear` is not known; write `exponential` or `explicit`"]
+    );
+    assert_eq!(
+        one("aggregate.interval", "10ms"),
+        ["[aggregate] interval: 10ms is too short; write at least 1s"]
+    );
+    assert_eq!(
+        one("workload.sources", "docker,sistemd"),
+        ["[workload] sources: unknown source `sistemd`; did you mean `systemd`?"]
+    );
+    assert_eq!(
+        one("log.format", "xml"),
+        ["[log] format: `xml` is not known; write `human` or `json`"]
+    );
+    assert!(one("syscalls.latency", "raed")[0].starts_with("[syscalls] latency: "));
+}

@@ -133,19 +133,15 @@ crate::settings! {
 impl Settings {
     /// Whether every name is a signal.
     pub fn check(&self) -> Result<(), String> {
-        for name in &self.enabled {
-            if !KNOWN.contains(&name.as_str()) {
-                let meant = crate::config::nearest(name, KNOWN.iter().copied());
-                let hint = meant.map_or_else(
-                    || format!("the signals are {}", KNOWN.join(", ")),
-                    |meant| format!("did you mean `{meant}`?"),
-                );
-                return Err(format!("enabled: unknown signal `{name}`; {hint}"));
-            }
+        let known: Vec<&str> = ALL.iter().map(|signal| signal.name).collect();
+        for name in self.enabled.iter().filter(|name| !known.contains(&name.as_str())) {
+            let meant = crate::config::nearest(name, known.iter().copied());
+            let hint = meant.map_or_else(
+                || format!("the signals are {}", known.join(", ")),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return Err(format!("enabled: unknown signal `{name}`; {hint}"));
         }
         Ok(())
     }
 }
-
-/// Names that the setting takes: those of [`ALL`].
-const KNOWN: [&str; 4] = ["process", "syscalls", "tcp", "http"];

@@ -32,6 +32,14 @@ crate::settings! {
     }
 }
 
+impl Settings {
+    /// Whether every name is a system call.
+    pub fn check(&self) -> Result<(), String> {
+        let checked = self.latency.iter().try_for_each(|name| names::check(name));
+        checked.map_err(|problem| format!("latency: {problem}"))
+    }
+}
+
 const NAME: AttributeDef = AttributeDef {
     key: "shipwake.syscall.name",
     help: "Name of the system call; `compat_N` for number N of the 32-bit entry.",
