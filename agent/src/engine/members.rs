@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     aggregate::{
         self,
-        store::{Departure, OwnerId, ScopeId, Store, Tag},
+        store::{Departure, Held, OwnerId, ScopeId, Store, Tag},
     },
     process::{Process, ProcessKey},
     time::Mono,
@@ -24,6 +24,9 @@ struct Member {
     /// No series of it starts before.
     start: Mono,
     alive: bool,
+    /// Whether its sources have answered. Until then it may turn out to belong elsewhere, and what has not
+    /// been exported of it waits.
+    ready: bool,
 }
 
 /// A workload as far as aggregation goes.
@@ -41,6 +44,7 @@ pub(super) struct Members {
     members: FxHashMap<ProcessKey, Member>,
     workloads: FxHashMap<WorkloadId, Workload>,
     unsettled: Vec<WorkloadId>,
+    unready: Vec<ProcessKey>,
     /// Workloads that lost their last process.
     empty: Vec<WorkloadId>,
 }
@@ -57,6 +61,7 @@ impl Members {
             members: FxHashMap::default(),
             workloads: FxHashMap::default(),
             unsettled: Vec::new(),
+            unready: Vec::new(),
             empty: Vec::new(),
         };
         for workload in [WorkloadId::HOST, WorkloadId::AGENT] {
@@ -68,6 +73,12 @@ impl Members {
             }
         }
         members
+    }
+
+    /// Number of processes and of workloads.
+    #[cfg(test)]
+    pub fn len(&self) -> (usize, usize) {
+        (self.members.len(), self.workloads.len())
     }
 
     pub fn workload_of(&self, key: ProcessKey) -> Option<WorkloadId> {
@@ -85,6 +96,9 @@ impl Members {
             return store.rest(scope);
         }
         let owner = store.open(scope, member.tag(key), member.start);
+        if !member.ready {
+            store.hold(owner, Held::Back);
+        }
         member.owner = Some(owner);
         Some(owner)
     }
@@ -132,8 +146,10 @@ impl Members {
         let Some(scope) = self.workloads.get(&id).map(|workload| workload.scope) else { return };
         let Some(member) = self.members.get_mut(&key) else {
             let start = process.started.unwrap_or_default();
-            self.members
-                .insert(key, Member { workload: id, executable, owner: None, start, alive });
+            self.members.insert(
+                key,
+                Member { workload: id, executable, owner: None, start, alive, ready: true },
+            );
             if let Some(workload) = self.workloads.get_mut(&id) {
                 workload.processes += 1;
             }
@@ -176,6 +192,17 @@ impl Members {
                 workload.processes += 1;
             }
             self.lose_one(from, store);
+        }
+    }
+
+    /// Sources have been asked about a process.
+    pub fn asked(&mut self, key: ProcessKey, directory: &Directory, now: Mono) {
+        if let Some(member) = self.members.get_mut(&key)
+            && member.ready
+            && !directory.ready(&key, now)
+        {
+            member.ready = false;
+            self.unready.push(key);
         }
     }
 
@@ -225,10 +252,19 @@ impl Members {
         store.leave(from, Departure::Elsewhere);
     }
 
-    /// Names the scopes of workloads whose sources have answered by now; of all workloads when there is no
-    /// time left.
+    /// Lets go what waited for sources that have answered by now; everything when there is no time left.
     pub fn settle(&mut self, all: bool, store: &mut Store, directory: &Directory, now: Mono) {
-        let Self { workloads, unsettled, empty, .. } = self;
+        let Self { by_process: _, members, workloads, unsettled, unready, empty } = self;
+        unready.retain(|key| {
+            let Some(member) = members.get_mut(key) else { return false };
+            member.ready = all || directory.ready(key, now);
+            if member.ready
+                && let Some(owner) = member.owner
+            {
+                store.hold(owner, Held::NoLonger);
+            }
+            !member.ready
+        });
         unsettled.retain(|id| {
             let Some(workload) = workloads.get_mut(id) else { return false };
             // Without processes there is nobody left to ask about.

@@ -6,14 +6,19 @@ pub mod metrics;
 mod own;
 mod pending;
 
-use self::{members::Members, own::Own, pending::Pending};
+use self::{
+    members::Members,
+    own::Own,
+    pending::{Held, Pending},
+};
 use crate::{
     aggregate::{
         self,
         cell::HistogramKind,
-        store::{OwnerId, Recorded, Store},
+        store::{OwnerId, Recorded, SeriesKey, Store},
     },
     export::Report,
+    metric::Value,
     process::{Fact, Process, ProcessKey, ProcessTable, Update},
     signals::{Batch, Loss, Measurement, Subject},
     time::{Anchor, Mono},
@@ -117,7 +122,7 @@ impl Engine {
             for held in
                 told.into_iter().flat_map(|tgid| self.pending.release(tgid)).collect::<Vec<_>>()
             {
-                self.measure(held.signal, held.measurement, held.since, out);
+                self.again(held, out);
             }
         }
         for measurement in measurements {
@@ -150,6 +155,7 @@ impl Engine {
         }
         self.members.bind(workload, &mut self.store, &self.directory, self.now);
         self.members.put(&process, workload, executed, &mut self.store, self.now);
+        self.members.asked(key, &self.directory, self.now);
         // Who is in a workload may decide what it is called.
         for id in [Some(workload), known.filter(|known| *known != workload)].into_iter().flatten() {
             self.members.changed(id, &mut self.store, &self.directory, self.now);
@@ -201,7 +207,7 @@ impl Engine {
         self.now = self.now.max(now.mono);
         let patience = if due == Due::FinalReport { None } else { Some(self.now) };
         for held in self.pending.overdue(patience) {
-            self.give_up(held.signal, &held.measurement);
+            self.give_up(&held);
         }
         for key in self.table.expire(self.now) {
             self.forget(key);
@@ -230,26 +236,35 @@ impl Engine {
         since: Mono,
         out: &mut Output,
     ) {
-        let key = match measurement.subject {
+        let Measurement { metric, subject, labels, value } = measurement;
+        let series = SeriesKey { metric, labels };
+        let key = match subject {
             Subject::Process(key) => key,
-            Subject::Host => return self.record_rest(signal, WorkloadId::HOST, &measurement),
-            Subject::Agent => return self.record_rest(signal, WorkloadId::AGENT, &measurement),
+            Subject::Host => return self.record_rest(signal, WorkloadId::HOST, &series, &value),
+            Subject::Agent => return self.record_rest(signal, WorkloadId::AGENT, &series, &value),
         };
-        if self.record_process(signal, key, &measurement) {
+        if self.record_process(signal, key, &series, &value) {
             return;
         }
         // The table knows what a key without start time means.
         if let Some(known) = self.table.get(key).map(|process| process.info.key)
-            && self.record_process(signal, known, &measurement)
+            && self.record_process(signal, known, &series, &value)
         {
             return;
         }
-        if self.pending.hold(signal, key.tgid, measurement, since) {
+        if self.pending.hold(key.tgid, Held { signal, key, series, value, since }) {
             out.unknown.push(key.tgid);
         }
         while let Some(held) = self.pending.surplus() {
-            self.give_up(held.signal, &held.measurement);
+            self.give_up(&held);
         }
+    }
+
+    fn again(&mut self, held: Held, out: &mut Output) {
+        let Held { signal, key, series, value, since } = held;
+        let SeriesKey { metric, labels } = series;
+        let measurement = Measurement { metric, subject: Subject::Process(key), labels, value };
+        self.measure(signal, measurement, since, out);
     }
 
     /// Records a measurement of a process. Returns whether the process is known.
@@ -257,36 +272,43 @@ impl Engine {
         &mut self,
         signal: &'static str,
         key: ProcessKey,
-        measurement: &Measurement,
+        series: &SeriesKey,
+        value: &Value,
     ) -> bool {
         let Some(owner) = self.members.owner(key, &mut self.store) else { return false };
-        if self.record(signal, owner, measurement) {
+        if self.record(signal, owner, series, value) {
             return true;
         }
         // The series of the process have ended since, so this is too late for them.
         self.members.disown(key);
         let Some(owner) = self.members.owner(key, &mut self.store) else { return false };
-        self.record(signal, owner, measurement)
+        self.record(signal, owner, series, value)
     }
 
     fn record_rest(
         &mut self,
         signal: &'static str,
         workload: WorkloadId,
-        measurement: &Measurement,
+        series: &SeriesKey,
+        value: &Value,
     ) {
         let owner = self.members.rest_of(workload, &self.store);
-        if !owner.is_some_and(|owner| self.record(signal, owner, measurement)) {
+        if !owner.is_some_and(|owner| self.record(signal, owner, series, value)) {
             self.own.lost(signal, "no_resource", 1);
         }
     }
 
     /// Returns whether the owner is there.
-    fn record(&mut self, signal: &'static str, owner: OwnerId, measurement: &Measurement) -> bool {
-        let Measurement { metric, subject: _, labels, value } = measurement;
-        match self.store.record(owner, metric, labels, value) {
+    fn record(
+        &mut self,
+        signal: &'static str,
+        owner: OwnerId,
+        series: &SeriesKey,
+        value: &Value,
+    ) -> bool {
+        match self.store.record(owner, series, value) {
             Recorded::InItsSeries => {}
-            Recorded::Overflowed => self.own.overflowed(metric, 1),
+            Recorded::Overflowed => self.own.overflowed(series.metric, 1),
             Recorded::Invalid => self.own.lost(signal, "invalid_value", 1),
             Recorded::Gone => return false,
         }
@@ -294,9 +316,9 @@ impl Engine {
     }
 
     /// Records a measurement of a process that nobody knows under the host.
-    fn give_up(&mut self, signal: &'static str, measurement: &Measurement) {
-        self.own.unattributed(signal);
-        self.record_rest(signal, WorkloadId::HOST, measurement);
+    fn give_up(&mut self, held: &Held) {
+        self.own.unattributed(held.signal);
+        self.record_rest(held.signal, WorkloadId::HOST, &held.series, &held.value);
     }
 
     fn measure_itself(&mut self) {
@@ -312,7 +334,7 @@ impl Engine {
         let Some(owner) = self.members.rest_of(WorkloadId::AGENT, &self.store) else { return };
         for (metric, labels, value) in self.own.take(&state) {
             // Amounts of the agent itself: finite, and of few labels.
-            self.store.record(owner, metric, &labels, &value);
+            self.store.record(owner, &SeriesKey { metric, labels }, &value);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use rustc_hash::FxHashMap;
 
-use crate::{signals::Measurement, time::Mono};
+use crate::{aggregate::store::SeriesKey, metric::Value, process::ProcessKey, time::Mono};
 
 /// How long a measurement waits: several drains of the slowest ring and a look at `/proc`.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -15,7 +15,10 @@ const MOST: usize = 16_384;
 /// A measurement that waits.
 pub(super) struct Held {
     pub signal: &'static str,
-    pub measurement: Measurement,
+    pub key: ProcessKey,
+    pub series: SeriesKey,
+    pub value: Value,
+    /// When it came.
     pub since: Mono,
 }
 
@@ -35,18 +38,12 @@ impl Pending {
     }
 
     /// Keeps a measurement. Returns whether it is the first of its process.
-    pub fn hold(
-        &mut self,
-        signal: &'static str,
-        tgid: u32,
-        measurement: Measurement,
-        since: Mono,
-    ) -> bool {
-        let held = self.by_tgid.entry(tgid).or_default();
-        held.push_back(Held { signal, measurement, since });
-        self.order.push_back((since, tgid));
+    pub fn hold(&mut self, tgid: u32, held: Held) -> bool {
+        self.order.push_back((held.since, tgid));
         self.len += 1;
-        held.len() == 1
+        let same = self.by_tgid.entry(tgid).or_default();
+        same.push_back(held);
+        same.len() == 1
     }
 
     /// Takes what waits for this process.

@@ -19,11 +19,11 @@ use rustc_hash::FxHashMap;
 
 pub(super) use self::scope::Named;
 use self::{
-    owner::{Owner, Phase, Series, SeriesKey, Start},
+    owner::{Owner, Phase, Series, Start},
     scope::Scope,
 };
 pub use self::{
-    owner::{OwnerId, Tag},
+    owner::{OwnerId, SeriesKey, Tag},
     scope::ScopeId,
 };
 use super::cell::{Cell, HistogramKind};
@@ -127,14 +127,17 @@ impl Store {
     /// Whether the scope has this resource. Where only the sources of the attributes differ, it has it from
     /// now on.
     pub fn is_named(&mut self, id: ScopeId, resource: &Arc<Resource>) -> bool {
-        let found = Named::new(resource);
-        match self.scopes.get_mut(&id).and_then(|scope| scope.resource.as_mut()) {
-            Some(named) if named.name == found.name => {
-                named.resource = found.resource;
-                true
-            }
-            _ => false,
+        let named = self.scopes.get_mut(&id).and_then(|scope| scope.resource.as_mut());
+        let Some(named) = named else { return false };
+        if Arc::ptr_eq(&named.resource, resource) {
+            return true;
         }
+        let found = Named::new(resource);
+        let same = named.name == found.name;
+        if same {
+            named.resource = found.resource;
+        }
+        same
     }
 
     /// Whether nothing of the scope has been exported and only one workload has it: its resource may still be
@@ -183,6 +186,13 @@ impl Store {
         self.open_owner(scope, Some(tag), start)
     }
 
+    /// Keeps an owner that has not been exported yet out of reports, until it is let go again.
+    pub fn hold(&mut self, id: OwnerId, held: Held) {
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.held = held == Held::Back;
+        }
+    }
+
     /// Owner of what is not told apart by process.
     pub fn rest(&self, scope: ScopeId) -> Option<OwnerId> {
         self.scopes.get(&scope).map(|scope| scope.rest)
@@ -225,31 +235,45 @@ impl Store {
     }
 
     /// Takes a measurement in.
-    pub fn record(
-        &mut self,
-        id: OwnerId,
-        metric: &'static Metric,
-        labels: &LabelSet,
-        value: &Value,
-    ) -> Recorded {
-        let key = SeriesKey { metric, labels: labels.clone() };
+    pub fn record(&mut self, id: OwnerId, key: &SeriesKey, value: &Value) -> Recorded {
+        let metric = key.metric;
         let Some(owner) = self.owners.get_mut(&id) else { return Recorded::Gone };
-        if let Some(series) = owner.series.get_mut(&key) {
+        if let Some(series) = owner.series.get_mut(key) {
             return match series.cell.apply(metric.shape, value) {
                 Ok(()) => Recorded::InItsSeries,
                 Err(_) => Recorded::Invalid,
+            };
+        }
+        // Where there is no room, look further before a series is made for nothing.
+        let (process, start) = (owner.tag.is_some(), owner.start);
+        let Some(scope) = self.scopes.get(&owner.scope) else { return Recorded::Gone };
+        let full = scope.points.get(metric).is_some_and(|points| *points >= self.room(process));
+        if full && key.labels != self.overflow {
+            let rest = scope.rest;
+            if process {
+                return self.record(rest, key, value);
+            }
+            let key = SeriesKey { metric, labels: self.overflow.clone() };
+            return match self.record(rest, &key, value) {
+                Recorded::InItsSeries => Recorded::Overflowed,
+                other => other,
             };
         }
         let mut cell = Cell::new(metric, self.histogram);
         if cell.apply(metric.shape, value).is_err() {
             return Recorded::Invalid;
         }
-        let start = Start { mono: owner.start.max(self.last_report), wall: None };
-        if self.insert(id, key, Series { cell, start, exported: None }) {
-            Recorded::InItsSeries
-        } else {
-            Recorded::Overflowed
-        }
+        let start = Start { mono: start.max(self.last_report), wall: None };
+        self.insert(id, key.clone(), Series { cell, start, exported: None });
+        Recorded::InItsSeries
+    }
+
+    /// How many points a metric may have before no more are made. Processes share three quarters: beyond
+    /// that they lose their pid only, and beyond the whole limit, one place of which is for the overflow
+    /// point, the other labels too.
+    fn room(&self, process: bool) -> usize {
+        let room = self.limit - 1;
+        if process { room - room / 4 } else { room }
     }
 
     /// Number of series.
@@ -269,16 +293,13 @@ impl Store {
 
     /// Puts a series into an owner, or adds it to the one that is there. Returns whether it kept its labels.
     fn insert(&mut self, id: OwnerId, key: SeriesKey, series: Series) -> bool {
+        let rooms = [self.room(false), self.room(true)];
         let Some(owner) = self.owners.get_mut(&id) else { return false };
         let process = owner.tag.is_some();
         let Some(scope) = self.scopes.get_mut(&owner.scope) else { return false };
         let points = scope.points.entry(key.metric).or_default();
-        // Processes share three quarters of the limit. Beyond that they lose their pid only, and
-        // beyond the whole limit, one place of which is for the overflow point, the other labels too.
-        let room = self.limit - 1;
-        let room = if process { room - room / 4 } else { room };
         let is_overflow = key.labels == self.overflow;
-        let full = *points >= room && !is_overflow;
+        let full = *points >= rooms[usize::from(process)] && !is_overflow;
         match owner.series.entry(key) {
             Entry::Occupied(entry) => {
                 entry.into_mut().absorb(series);
@@ -411,6 +432,13 @@ impl Store {
         self.next_id += 1;
         self.next_id
     }
+}
+
+/// Whether an owner waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    Back,
+    NoLonger,
 }
 
 /// Where a workload went that left a scope.

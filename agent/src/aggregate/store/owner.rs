@@ -25,7 +25,7 @@ pub struct Tag {
 
 /// What distinguishes the series of one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SeriesKey {
+pub struct SeriesKey {
     pub metric: &'static Metric,
     pub labels: LabelSet,
 }
@@ -63,6 +63,8 @@ pub(super) struct Owner {
     /// `None` for the rest: what is not, or no longer, told apart by process.
     pub tag: Option<Tag>,
     pub phase: Phase,
+    /// Whether it may still turn out to belong elsewhere, and is not exported until that is known.
+    pub held: bool,
     /// No series starts before this.
     pub start: Mono,
     /// Whether any of its series has been exported.
@@ -73,7 +75,7 @@ pub(super) struct Owner {
 impl Owner {
     pub fn new(scope: ScopeId, tag: Option<Tag>, start: Mono) -> Self {
         let series = FxHashMap::default();
-        Self { scope, tag, phase: Phase::Live, start, exported: false, series }
+        Self { scope, tag, phase: Phase::Live, held: false, start, exported: false, series }
     }
 }
 

@@ -82,7 +82,7 @@ impl Store {
         let places: FxHashMap<ScopeId, usize> =
             scopes.iter().enumerate().map(|(place, id)| (*id, place)).collect();
         let mut rows = Vec::with_capacity(self.len());
-        for (id, owner) in &self.owners {
+        for (id, owner) in self.owners.iter().filter(|(_, owner)| !owner.held) {
             let Some(scope) = places.get(&owner.scope).copied() else { continue };
             rows.extend(owner.series.iter().map(|(key, series)| Row {
                 scope,

@@ -36,10 +36,20 @@ fn store(limit: u32) -> Store {
     Store::new(HistogramKind::Exponential, limit, Mono(0))
 }
 
+fn record(
+    store: &mut Store,
+    owner: OwnerId,
+    metric: &'static Metric,
+    labels: &LabelSet,
+    value: &Value,
+) -> Recorded {
+    store.record(owner, &SeriesKey { metric, labels: labels.clone() }, value)
+}
+
 #[track_caller]
 fn add(store: &mut Store, owner: OwnerId, value: f64) {
     let labels = labels! { "kind" => "a" };
-    assert_eq!(store.record(owner, &CALLS, &labels, &Value::Add(value)), Recorded::InItsSeries);
+    assert_eq!(record(store, owner, &CALLS, &labels, &Value::Add(value)), Recorded::InItsSeries);
 }
 
 #[track_caller]
@@ -84,7 +94,7 @@ fn a_process_that_ends_before_its_first_report_is_rolled_up() {
         web calls{kind=a,executable.name=app,pid=8} 7 since 1000004",
     );
     let labels = labels! { "kind" => "a" };
-    assert_eq!(store.record(long, &CALLS, &labels, &Value::Add(1.0)), Recorded::Gone);
+    assert_eq!(record(&mut store, long, &CALLS, &labels, &Value::Add(1.0)), Recorded::Gone);
     check(&mut store, 40_000, "web calls{kind=a} 2 since 1000003");
 }
 
@@ -175,7 +185,7 @@ fn amounts_end_with_their_process_and_counts_do_not() {
         (&LATENCY, Value::Observe(1.5)),
         (&CALLS, Value::Add(1.0)),
     ] {
-        store.record(process, metric, &LabelSet::empty(), &value);
+        record(&mut store, process, metric, &LabelSet::empty(), &value);
     }
     store.end(process, Mono(1));
     check(
@@ -203,7 +213,7 @@ fn what_is_no_value_of_the_metric_is_refused() {
         (&LATENCY, Value::Observe(-1.0)),
         (&OPEN, Value::Add(f64::INFINITY)),
     ] {
-        let recorded = store.record(rest, metric, &LabelSet::empty(), &value);
+        let recorded = record(&mut store, rest, metric, &LabelSet::empty(), &value);
         assert_eq!(recorded, Recorded::Invalid, "{metric:?} {value:?}");
     }
     check(&mut store, 10_000, "");
@@ -217,7 +227,7 @@ fn points_beyond_the_limit_keep_the_total() {
     for number in 0i64..100 {
         let owner = store.open(scope, tag(number as u32), Mono(0));
         let labels = labels! { "number" => number };
-        let recorded = store.record(owner, &CALLS, &labels, &Value::Add(1.0));
+        let recorded = record(&mut store, owner, &CALLS, &labels, &Value::Add(1.0));
         overflowed += usize::from(recorded == Recorded::Overflowed);
     }
     let mut ledger = Ledger::default();
@@ -241,7 +251,7 @@ fn the_dead_make_room_under_the_limit() {
         for pid in 0..10 {
             let owner = store.open(scope, tag(pid), Mono(0));
             assert_eq!(
-                store.record(owner, &CALLS, &labels, &Value::Add(1.0)),
+                record(&mut store, owner, &CALLS, &labels, &Value::Add(1.0)),
                 Recorded::InItsSeries
             );
             store.end(owner, at(round * 10_000).mono);
@@ -289,7 +299,7 @@ fn explicit_histograms_when_asked_for() {
     let scope = store.scope_of(&service("web", "label"), Mono(0));
     let process = store.open(scope, tag(7), Mono(0));
     for value in [0.5, 1.5, 1.5, 9.0] {
-        store.record(process, &LATENCY, &LabelSet::empty(), &Value::Observe(value));
+        record(&mut store, process, &LATENCY, &LabelSet::empty(), &Value::Observe(value));
     }
     store.end(process, Mono(1));
     check(&mut store, 10_000, "web latency{} [1, 2, 1] sum=12.5 since 1000000");
