@@ -5,3 +5,4 @@ pub mod agent;
 pub mod otlp;
 pub mod peer;
 pub mod poll;
+pub mod rotel;

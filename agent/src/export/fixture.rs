@@ -31,10 +31,12 @@ pub(crate) static REQUESTS: Metric = Metric {
 };
 
 pub(crate) fn resource(attributes: &[(&str, &str)]) -> Arc<Resource> {
-    let attributes = attributes
+    let mut attributes: Vec<(Arc<str>, _, _)> = attributes
         .iter()
-        .map(|(key, value)| (Arc::from(*key), AttributeValue::Str(Arc::from(*value)), "test"));
-    Arc::new(Resource { attributes: attributes.collect() })
+        .map(|(key, value)| (Arc::from(*key), AttributeValue::Str(Arc::from(*value)), "test"))
+        .collect();
+    attributes.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
+    Arc::new(Resource { attributes })
 }
 
 pub(crate) fn service(name: &str) -> Arc<Resource> {

@@ -111,13 +111,14 @@ impl Transport {
             };
         }
         let io_errors = || causes.iter().filter_map(|cause| cause.downcast_ref::<io::Error>());
-        let tls = io_errors()
-            .filter_map(|error| error.get_ref()?.downcast_ref::<rustls::Error>())
-            .next()
-            .or_else(|| causes.iter().find_map(|cause| cause.downcast_ref()));
+        let tls = causes.iter().find_map(|cause| tls_error(*cause));
         let text = answer::printable(&causes.last().map(ToString::to_string).unwrap_or_default());
         let (kind, message) = match tls {
             Some(error) => ("tls", format!("{place}: TLS failed: {error}{}", tls_remedy(error))),
+            // Over HTTP/2 only the text of a late alert is left.
+            None if text.contains("fatal alert") => {
+                ("tls", format!("{place}: TLS failed: {text}{}", alert_remedy(&text)))
+            }
             None if io_errors().any(|error| error.kind() == io::ErrorKind::ConnectionRefused) => (
                 "connection_refused",
                 format!("{place} refuses connections; nothing listens there"),
@@ -131,12 +132,20 @@ impl Transport {
     }
 }
 
+/// The TLS error inside `error`, which may be wrapped in IO errors that do not name it as their source.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    tls_error(error.downcast_ref::<io::Error>()?.get_ref()?)
+}
+
 fn tls_remedy(error: &rustls::Error) -> &'static str {
-    use rustls::{AlertDescription, CertificateError};
+    use rustls::CertificateError;
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "; set otlp.certificate to the authority that signed the receiver's certificate"
-        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => "; set otlp.certificate to the authority that signed the receiver's certificate",
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "; otlp.endpoint must use a name that the receiver's certificate holds",
@@ -146,14 +155,18 @@ fn tls_remedy(error: &rustls::Error) -> &'static str {
         rustls::Error::InvalidMessage(_) => {
             "; the receiver does not speak TLS on this port, use http://"
         }
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA,
-        ) => {
-            "; the receiver asks for a client certificate it trusts: set otlp.client_certificate and otlp.client_key"
-        }
+        rustls::Error::AlertReceived(alert) => alert_remedy(&format!("{alert:?}")),
         _ => "",
+    }
+}
+
+/// Alerts by which a receiver asks for a client certificate, or refuses the one it was shown.
+fn alert_remedy(alert: &str) -> &'static str {
+    let asked = ["CertificateRequired", "BadCertificate", "UnknownCA", "CertificateUnknown"];
+    if asked.iter().any(|name| alert.contains(name)) {
+        "; the receiver asks for a client certificate it trusts: set otlp.client_certificate and otlp.client_key"
+    } else {
+        ""
     }
 }
 
