@@ -10,7 +10,7 @@ use shipwake_ebpf::{
 };
 
 use super::{
-    maps::{BPF_NOEXIST, TCP_CONNECTIONS, count_drop},
+    maps::{BPF_NOEXIST, TCP_CONNECTIONS, count_drop, offsets},
     sock,
 };
 
@@ -44,16 +44,11 @@ static EMPTY: Connection = Connection {
     reported: NOTHING,
 };
 
-/// Makes an entry for the socket as it is now; nothing counted yet. `None`, and counted, when the table is
+/// Makes an entry for the socket as it is now: nothing counted yet, nobody's. `None`, and counted, when the table is
 /// full. Two CPUs may see a socket first; then the one that comes second takes the other's entry.
-#[inline(always)]
-pub fn create(
-    sk: u64,
-    process: ProcessKey,
-    role: u32,
-    flags: u32,
-    o: &Offsets,
-) -> Option<&'static mut Connection> {
+#[inline(never)]
+pub fn create(sk: u64, role: u32, flags: u32) -> Option<&'static mut Connection> {
+    let o = offsets();
     let new = TCP_CONNECTIONS.insert(&sk, &EMPTY, BPF_NOEXIST).is_ok();
     let Some(entry) = get(sk) else {
         count_drop(Drop::TableFull);
@@ -62,10 +57,9 @@ pub fn create(
     if new {
         entry.flags = flags;
         entry.owner.role = role;
-        entry.owner.process = process;
         entry.total_retrans = sock::total_retrans(sk, o).unwrap_or(0);
         entry.net = sock::net(sk, o);
-        locate(sk, entry, o);
+        locate(sk, entry);
     }
     Some(entry)
 }
@@ -74,7 +68,7 @@ pub fn create(
 /// belongs to the time before.
 #[inline(always)]
 pub fn found(sk: u64, o: &Offsets) -> Option<&'static mut Connection> {
-    let entry = create(sk, NOBODY, ROLE_UNKNOWN, FLAG_FOUND, o)?;
+    let entry = create(sk, ROLE_UNKNOWN, FLAG_FOUND)?;
     sock::refresh(sk, &mut entry.counted, o);
     let Counters { bytes_sent, bytes_received, segments_sent, segments_received, .. } =
         entry.counted;
@@ -86,8 +80,9 @@ pub fn found(sk: u64, o: &Offsets) -> Option<&'static mut Connection> {
 }
 
 /// Notes both ends of the connection.
-#[inline(always)]
-pub fn locate(sk: u64, entry: &mut Connection, o: &Offsets) {
+#[inline(never)]
+pub fn locate(sk: u64, entry: &mut Connection) {
+    let o = offsets();
     if let Some(SockAddr { local, peer, local_port, peer_port }) = SockAddr::read(sk, o) {
         entry.local = local;
         entry.peer = peer;

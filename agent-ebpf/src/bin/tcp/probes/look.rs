@@ -61,7 +61,7 @@ pub extern "C" fn tcp_listeners_iter(ctx: *mut TaskFile) -> i32 {
     let o = offsets();
     if let Some(Visit { sk, state: LISTEN, holder }) = visit(ctx, o) {
         if connection::get(sk).is_none() {
-            found_listener(sk, holder, o);
+            found_listener(sk, holder);
         }
     }
     0
@@ -76,7 +76,7 @@ pub extern "C" fn tcp_look_iter(ctx: *mut TaskFile) -> i32 {
     if connection::get(sk).is_none() {
         match state {
             CLOSE => return 0,
-            LISTEN => found_listener(sk, holder, o),
+            LISTEN => found_listener(sk, holder),
             _ => drop(connection::found(sk, o)),
         }
     }
@@ -87,22 +87,29 @@ pub extern "C" fn tcp_look_iter(ctx: *mut TaskFile) -> i32 {
     if state != CLOSE && state != LISTEN {
         sock::refresh(sk, &mut entry.counted, o);
     }
-    let live = report::compose(sk, entry, KIND_LIVE, o);
-    if report::worth(&live) {
-        // SAFETY: `seq` belongs to this run. When its buffer is full the kernel empties it and calls
-        // again for the same file, so the report is committed only when it went in.
-        let written = unsafe {
-            bpf_seq_write(
-                (*(*ctx).meta).seq,
-                (&raw const live).cast_mut().cast::<c_void>(),
-                size_of::<Report>() as u32,
-            )
-        };
-        if written == 0 {
-            report::commit(entry, &live);
+    // SAFETY: the context of this program type.
+    tell(unsafe { (*(*ctx).meta).seq }, sk);
+    0
+}
+
+/// Puts a report into the output, unless there is nothing to say.
+#[inline(never)]
+fn tell(output: *mut seq_file, sk: u64) {
+    let Some(entry) = connection::get(sk) else { return };
+    let added = report::added(entry);
+    if !report::worth(KIND_LIVE, entry.flags, &added) {
+        return;
+    }
+    let mut live = core::mem::MaybeUninit::<Report>::uninit();
+    report::compose(sk, entry, KIND_LIVE, added, live.as_mut_ptr(), offsets());
+    // SAFETY: `compose` has written every field; the output belongs to this run. When its buffer is full the
+    // kernel empties it and calls again for the same file, so the report is committed only when it went in.
+    unsafe {
+        let record = live.as_mut_ptr().cast::<c_void>();
+        if bpf_seq_write(output, record, size_of::<Report>() as u32) == 0 {
+            report::commit(entry, live.assume_init_ref());
         }
     }
-    0
 }
 
 /// The TCP socket that is visited, unless the file is something else.
@@ -133,9 +140,10 @@ fn tcp_sock(file: *const u8, o: &Offsets) -> Option<u64> {
 }
 
 #[inline(always)]
-fn found_listener(sk: u64, holder: ProcessKey, o: &Offsets) {
+fn found_listener(sk: u64, holder: ProcessKey) {
     let owner = Owner { process: holder, role: ROLE_SERVER, pad: 0 };
-    if let Some(entry) = connection::create(sk, holder, ROLE_SERVER, FLAG_LISTENER, o) {
+    if let Some(entry) = connection::create(sk, ROLE_SERVER, FLAG_LISTENER) {
+        entry.owner.process = holder;
         listener::note(entry);
         let _ = SOCKETS.insert(&sk, &owner, BPF_NOEXIST);
     }

@@ -25,15 +25,22 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 pub fn send(sk: u64, kind: u32) {
     let o = offsets();
     let Some(entry) = connection::get(sk) else { return };
-    let report = compose(sk, entry, kind, o);
-    if worth(&report) && TCP.output::<Report>(&report, BPF_RB_NO_WAKEUP).is_err() {
-        count_drop(Drop::RingFull);
+    let added = added(entry);
+    if !worth(kind, entry.flags, &added) {
+        return;
+    }
+    match TCP.reserve::<Report>(0) {
+        Some(mut record) => {
+            compose(sk, entry, kind, added, record.as_mut_ptr(), o);
+            record.submit(BPF_RB_NO_WAKEUP);
+        }
+        None => count_drop(Drop::RingFull),
     }
 }
 
 /// Whether a report says anything.
 #[inline(always)]
-pub fn worth(report: &Report) -> bool {
+pub fn worth(kind: u32, flags: u32, added: &Counters) -> bool {
     let Counters {
         bytes_sent,
         bytes_received,
@@ -42,19 +49,32 @@ pub fn worth(report: &Report) -> bool {
         retransmits,
         resets_sent,
         resets_received,
-    } = report.added;
+    } = *added;
     let [fast, probe, timeout, syn_ack, other, unknown] = retransmits;
-    report.kind == KIND_FAILED
-        || report.flags & (FLAG_OPENED | FLAG_FOUND) != 0
-        || (report.kind != KIND_LIVE && report.flags & FLAG_COUNTED != 0)
+    kind == KIND_FAILED
+        || flags & (FLAG_OPENED | FLAG_FOUND) != 0
+        || (kind != KIND_LIVE && flags & FLAG_COUNTED != 0)
         || (bytes_sent | bytes_received) != 0
         || (segments_sent | segments_received | resets_sent | resets_received) != 0
         || (fast | probe | timeout | syn_ack | other | unknown) != 0
 }
 
-/// Fills a report with what the entry's earlier reports did not carry.
+/// What the entry's earlier reports did not carry.
 #[inline(always)]
-pub fn compose(sk: u64, entry: &mut Connection, kind: u32, o: &Offsets) -> Report {
+pub fn added(entry: &Connection) -> Counters {
+    difference(&entry.counted, &entry.reported)
+}
+
+/// Fills a report.
+#[inline(always)]
+pub fn compose(
+    sk: u64,
+    entry: &mut Connection,
+    kind: u32,
+    added: Counters,
+    to: *mut Report,
+    o: &Offsets,
+) {
     // SAFETY: no arguments, no failure.
     let now = unsafe { bpf_ktime_get_ns() };
     let owner = owner(sk, entry);
@@ -62,22 +82,23 @@ pub fn compose(sk: u64, entry: &mut Connection, kind: u32, o: &Offsets) -> Repor
     let since = |from: u64, to: u64| if from == 0 { 0 } else { to.wrapping_sub(from) };
     let handshake_ns =
         if entry.established_ns == 0 { 0 } else { since(entry.syn_ns, entry.established_ns) };
-    Report {
-        kind,
-        flags: entry.flags,
-        owner,
-        connection: sk,
-        local: entry.local,
-        peer: entry.peer,
-        local_port: entry.local_port,
-        peer_port: entry.peer_port,
-        srtt_us: sock::srtt_us(sk, o),
-        at_ns: now,
-        handshake_ns,
-        duration_ns: since(entry.established_ns, end),
-        error: entry.error,
-        pad: 0,
-        added: difference(&entry.counted, &entry.reported),
+    // SAFETY: `to` is memory for a report; every field is written, none is read.
+    unsafe {
+        (*to).kind = kind;
+        (*to).flags = entry.flags;
+        (*to).owner = owner;
+        (*to).connection = sk;
+        (*to).local = entry.local;
+        (*to).peer = entry.peer;
+        (*to).local_port = entry.local_port;
+        (*to).peer_port = entry.peer_port;
+        (*to).srtt_us = sock::srtt_us(sk, o);
+        (*to).at_ns = now;
+        (*to).handshake_ns = handshake_ns;
+        (*to).duration_ns = since(entry.established_ns, end);
+        (*to).error = entry.error;
+        (*to).pad = 0;
+        (*to).added = added;
     }
 }
 

@@ -3,7 +3,6 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use shipwake_ebpf::{
     drops::Drop,
-    offsets::Offsets,
     probe::{current_process, kernel_field},
     process::ProcessKey,
     socket::{Owner, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN},
@@ -12,8 +11,7 @@ use shipwake_ebpf::{
 };
 
 use super::{
-    connection::{self, NOBODY},
-    listener,
+    connection, listener,
     maps::{SOCKETS, TCP_CONNECTIONS, count_drop, offsets},
     report,
     sock::{self, CLOSE, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT},
@@ -34,11 +32,11 @@ fn state<const BTF: bool>(args: *const u64) {
         return;
     }
     match (old, new) {
-        (CLOSE, SYN_SENT) => connecting(sk, o),
-        (CLOSE, LISTEN) => listening(sk, o),
-        (SYN_SENT | SYN_RECV, ESTABLISHED) => established(sk, old, o),
-        (SYN_SENT, CLOSE) => failed(sk, o),
-        (_, CLOSE) => closed(sk, o),
+        (CLOSE, SYN_SENT) => connecting(sk),
+        (CLOSE, LISTEN) => listening(sk),
+        (SYN_SENT | SYN_RECV, ESTABLISHED) => established(sk, old),
+        (SYN_SENT, CLOSE) => failed(sk),
+        (_, CLOSE) => closed(sk),
         _ => {}
     }
 }
@@ -62,8 +60,9 @@ fn destroy<const BTF: bool>(args: *const u64) {
 }
 
 /// The process that calls `connect` is running.
-#[inline(always)]
-fn connecting(sk: u64, o: &Offsets) {
+#[inline(never)]
+fn connecting(sk: u64) {
+    let o = offsets();
     if connection::get(sk).is_some() {
         // The socket was disconnected and is used again.
         report::send(sk, KIND_CLOSED);
@@ -71,26 +70,29 @@ fn connecting(sk: u64, o: &Offsets) {
     }
     let process = current_process::<false>(o);
     own(sk, process, ROLE_CLIENT);
-    if let Some(entry) = connection::create(sk, process, ROLE_CLIENT, 0, o) {
+    if let Some(entry) = connection::create(sk, ROLE_CLIENT, 0) {
+        entry.owner.process = process;
         // SAFETY: no arguments, no failure.
         entry.syn_ns = unsafe { bpf_ktime_get_ns() };
     }
 }
 
 /// The process that calls `listen` is running.
-#[inline(always)]
-fn listening(sk: u64, o: &Offsets) {
+#[inline(never)]
+fn listening(sk: u64) {
+    let o = offsets();
     let process = current_process::<false>(o);
     own(sk, process, ROLE_SERVER);
-    if let Some(entry) = connection::create(sk, process, ROLE_SERVER, FLAG_LISTENER, o) {
+    if let Some(entry) = connection::create(sk, ROLE_SERVER, FLAG_LISTENER) {
+        entry.owner.process = process;
         entry.flags |= FLAG_LISTENER;
         listener::note(entry);
     }
 }
 
 /// The packet that completes the handshake is being worked on, whoever is running.
-#[inline(always)]
-fn established(sk: u64, old: u32, o: &Offsets) {
+#[inline(never)]
+fn established(sk: u64, old: u32) {
     // SAFETY: no arguments, no failure.
     let now = unsafe { bpf_ktime_get_ns() };
     // Repeated SYN-ACKs are in a child's total already; they were counted for its listener.
@@ -99,10 +101,10 @@ fn established(sk: u64, old: u32, o: &Offsets) {
     let entry = match known {
         Some(entry) => {
             // The local end is chosen after the state SYN_SENT is entered.
-            connection::locate(sk, entry, o);
+            connection::locate(sk, entry);
             entry
         }
-        None => match connection::create(sk, NOBODY, role, 0, o) {
+        None => match connection::create(sk, role, 0) {
             Some(entry) => entry,
             None => return,
         },
@@ -115,8 +117,9 @@ fn established(sk: u64, old: u32, o: &Offsets) {
 }
 
 /// The connection attempt is over without a connection.
-#[inline(always)]
-fn failed(sk: u64, o: &Offsets) {
+#[inline(never)]
+fn failed(sk: u64) {
+    let o = offsets();
     let Some(entry) = connection::get(sk) else { return };
     entry.error = sock::error(sk, o);
     if entry.error == 0 && kernel_field::<u32>(sk, o.tcp_segs_out) == Some(0) {
@@ -130,8 +133,9 @@ fn failed(sk: u64, o: &Offsets) {
 }
 
 /// The connection is over; the socket may live on for a while.
-#[inline(always)]
-fn closed(sk: u64, o: &Offsets) {
+#[inline(never)]
+fn closed(sk: u64) {
+    let o = offsets();
     let Some(entry) = connection::get(sk) else { return };
     // SAFETY: no arguments, no failure.
     entry.ended_ns = unsafe { bpf_ktime_get_ns() };
