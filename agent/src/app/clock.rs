@@ -9,8 +9,15 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Late labels and unknown processes wait for the next tick.
 const TICK_NS: u64 = SECOND_NS / 4;
 
-/// Pause before the first tick, which brings the first report.
-pub const FIRST: Duration = Duration::from_secs(1);
+/// From the start of the agent to its first report.
+const FIRST: Duration = Duration::from_secs(1);
+/// What collectors get to find something before the first report.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+
+/// How long until the first report, for an agent that has spent `spent` on starting up.
+pub fn first(spent: Duration) -> Duration {
+    FIRST.saturating_sub(spent).max(FIRST_LOOK)
+}
 
 /// Decides which ticks bring a report.
 pub struct Schedule {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
-use super::clock::{FIRST, Schedule};
+use super::clock::Schedule;
 use crate::{
     api::{Question, model::LossState},
     config::Config,
@@ -103,15 +103,16 @@ impl Pipeline {
     }
 
     /// Runs until every collector is gone, then makes the last report. Returns the exporters, which still
-    /// have to send it.
+    /// have to send it. The first report is made at `first`.
     pub async fn run(
         mut self,
         mut inputs: mpsc::Receiver<Input>,
         queue: Queue,
         mut questions: mpsc::Receiver<Question>,
         answer: impl Fn(&Self, Question),
+        first: Instant,
     ) -> Exporters {
-        let mut next = Instant::now() + FIRST;
+        let mut next = first;
         loop {
             queue.set_length(u64::try_from(inputs.len()).unwrap_or(u64::MAX));
             tokio::select! {

@@ -200,7 +200,8 @@ async fn live(config: &Config, limit: Option<Duration>) -> Result<Code, Failure>
             })),
         }
     };
-    let mut engine = tokio::spawn(pipeline.run(inputs, queue, questions, answer));
+    let first = Instant::now() + clock::first(Mono::now().since(started));
+    let mut engine = tokio::spawn(pipeline.run(inputs, queue, questions, answer, first));
     let server = socket.map(|socket| tokio::spawn(api::serve(socket, question_sender)));
     let running = objects.outcomes.iter().filter(|outcome| outcome.problem.is_none()).count();
     let status = format!("{running} of {} signals", objects.outcomes.len());
