@@ -1,6 +1,7 @@
 //! Tests against a real kernel: the running one, and those of the VM matrix (`cargo xtask vm`).
 //! One module per object.
 
+mod http;
 mod net;
 mod offsets;
 mod process;
