@@ -59,10 +59,14 @@ fn container_id(letter: char) -> ContainerId {
     ContainerId(std::iter::repeat_n(letter, 64).collect::<String>().into())
 }
 
-fn seen_in(tgid: u32, at: u64, container: char) -> Fact {
+fn letter(number: u64) -> char {
+    ['a', 'b', 'c', 'd'][number as usize % 4]
+}
+
+fn seen_in(key: ProcessKey, at: u64, container: char) -> Fact {
     let path = format!("/system.slice/docker-{}.scope", container_id(container));
     let cgroup = CgroupRef { path: Some(path.into()), ..CgroupRef::default() };
-    Fact::Seen(ProcessInfo { cgroup, ..info(tgid, at, "app") })
+    Fact::Seen(ProcessInfo { key, cgroup, ..info(0, at, "app") })
 }
 
 /// Feeds one engine and keeps what it reports.
@@ -97,12 +101,12 @@ impl Rig {
     }
 
     /// The source `environ` says what a process calls its service.
-    fn tell_environment(&mut self, tgid: u32, service: Option<&str>) {
+    fn tell_environment(&mut self, process: ProcessKey, service: Option<&str>) {
         let name =
             |service| Attribute::text(format!("{}OTEL_SERVICE_NAME", names::VARIABLE), service);
         let mut attributes = vec![Attribute::text(names::ENVIRONMENT_READ, "yes")];
         attributes.extend(service.map(name));
-        let about = About::Process(key(tgid));
+        let about = About::Process(process);
         self.engine.apply(Input::Change(Change { source: "environ", about, attributes }));
     }
 
@@ -282,7 +286,7 @@ fn overflow_keeps_the_total_and_is_counted() {
 #[test]
 fn labels_that_come_late_still_name_the_series() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
-    let asks = rig.facts([seen_in(1, 100, 'a')]).asks;
+    let asks = rig.facts([seen_in(key(1), 100, 'a')]).asks;
     assert_eq!(asks, [Ask::Container(container_id('a'))]);
     rig.measure([calls(1, 1.0)]);
     rig.facts([Fact::Fork { at: ms(150), parent: key(1), child: key(2) }, exit(2, 160)]);
@@ -299,7 +303,7 @@ fn labels_that_come_late_still_name_the_series() {
 #[test]
 fn nobody_is_waited_for_for_ever() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
-    rig.facts([seen_in(1, 100, 'a')]);
+    rig.facts([seen_in(key(1), 100, 'a')]);
     rig.measure([calls(1, 1.0)]);
     rig.tick(1_000, Due::Report);
     assert_eq!(rig.ledger.total(&CALLS), 0.0);
@@ -321,7 +325,7 @@ fn nobody_is_waited_for_for_ever() {
 #[test]
 fn the_end_does_not_wait_for_labels() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker", "environ", "host"]);
-    rig.facts([seen_in(1, 100, 'a'), seen(2, 100)]);
+    rig.facts([seen_in(key(1), 100, 'a'), seen(2, 100)]);
     rig.measure([calls(1, 1.0), calls(2, 2.0), calls(3, 4.0)]);
     rig.tick(200, Due::FinalReport);
     assert_eq!(rig.ledger.total(&CALLS), 7.0);
@@ -331,8 +335,8 @@ fn the_end_does_not_wait_for_labels() {
 fn an_environment_read_late_moves_what_was_measured() {
     let mut rig = Rig::with_sources(&Settings::default(), &["environ"]);
     rig.facts([seen(1, 0), seen(2, 0)]);
-    rig.tell_environment(1, None);
-    rig.tell_environment(2, None);
+    rig.tell_environment(key(1), None);
+    rig.tell_environment(key(2), None);
     rig.measure([calls(1, 1.0)]);
     rig.check_all(1_000, &["unknown_service:app calls{executable.name=app,pid=1} 1 since 0"]);
     // A new image is read anew: until then its data wait, and then they go where they belong.
@@ -340,7 +344,7 @@ fn an_environment_read_late_moves_what_was_measured() {
     rig.facts([Fact::Exec(info(2, 4_500, "app"))]);
     rig.measure([calls(2, 8.0)]);
     rig.check_all(5_000, &["unknown_service:app calls{executable.name=app,pid=1} 1 since 0"]);
-    rig.tell_environment(2, Some("shop"));
+    rig.tell_environment(key(2), Some("shop"));
     rig.measure([calls(2, 1.0)]);
     rig.check_all(
         6_000,
@@ -356,7 +360,7 @@ fn a_workload_that_is_over_is_forgotten() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
     for round in 0..20u32 {
         let at = u64::from(round) * 1_000;
-        rig.facts([seen_in(1 + round, at, 'a'), exit(1 + round, at)]);
+        rig.facts([seen_in(key(1 + round), at, 'a'), exit(1 + round, at)]);
         rig.measure([calls(1 + round, 1.0)]);
         rig.tick(at, Due::Nothing);
     }
@@ -378,11 +382,12 @@ impl Dice {
     }
 }
 
-/// Random births, execs, ends, late facts, reused pids and measurements: nothing is lost or counted twice.
+/// Random births, execs, ends, late facts, reused pids, late and changing labels, and measurements:
+/// nothing is lost or counted twice.
 #[track_caller]
 fn check_churn(seed: u64, settings: &Settings) {
     let mut dice = Dice(seed);
-    let mut rig = Rig::with(settings);
+    let mut rig = Rig::with_sources(settings, &["docker", "environ"]);
     let mut expected = 0.0;
     let mut ticks = 1;
     let mut alive: Vec<ProcessKey> = Vec::new();
@@ -393,15 +398,19 @@ fn check_churn(seed: u64, settings: &Settings) {
         let pick = |dice: &mut Dice, from: &[ProcessKey]| {
             from.get(dice.roll(from.len().max(1) as u64) as usize).copied()
         };
-        match dice.roll(12) {
+        match dice.roll(14) {
             0 => {
                 ticks += 1;
                 let key = ProcessKey { tgid: 1 + dice.roll(30) as u32, start_ticks: ticks };
                 alive.retain(|other| other.tgid != key.tgid);
                 alive.push(key);
-                let fact = match pick(&mut dice, &alive).filter(|parent| *parent != key) {
+                let parent = pick(&mut dice, &alive).filter(|parent| *parent != key);
+                let fact = match parent.filter(|_| dice.roll(3) > 0) {
                     Some(parent) => Fact::Fork { at: ms(now), parent, child: key },
-                    None => Fact::Seen(ProcessInfo { key, ..info(0, now, "app") }),
+                    None if dice.roll(2) == 0 => {
+                        Fact::Seen(ProcessInfo { key, ..info(0, now, "app") })
+                    }
+                    None => seen_in(key, now, letter(dice.roll(4))),
                 };
                 if dice.roll(5) > 0 {
                     rig.facts([fact]);
@@ -418,6 +427,15 @@ fn check_churn(seed: u64, settings: &Settings) {
                     alive.retain(|other| *other != key);
                     dead.push(key);
                     rig.facts([Fact::Exit { at: ms(now), process: key, exit_code: 0 }]);
+                }
+            }
+            12 => rig.tell(letter(dice.roll(4)), ["web", "shop", "job"][dice.roll(3) as usize]),
+            13 => {
+                if let Some(key) = pick(&mut dice, &alive) {
+                    rig.tell_environment(
+                        key,
+                        [None, Some("shop"), Some("mail")][dice.roll(3) as usize],
+                    );
                 }
             }
             3 if step % 7 == 0 => {
