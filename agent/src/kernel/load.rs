@@ -15,8 +15,8 @@ use crate::signals::{Setup, SignalDef};
 /// Why a signal is not there. Others go on without it.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("the kernel refused the object of signal `{signal}`")]
-    Object { signal: &'static str, source: Box<aya::EbpfError> },
+    #[error("the kernel refused the object of signal `{signal}`{remedy}")]
+    Object { signal: &'static str, remedy: &'static str, source: Box<aya::EbpfError> },
     #[error("required probe `{probe}` of signal `{signal}` is not available: {reason}")]
     Required { signal: &'static str, probe: &'static str, reason: String },
 }
@@ -53,8 +53,8 @@ pub fn load(
         }
     }
     let mut bpf = loader.load(object).map_err(|error| {
-        let source = Box::new(error);
-        (LoadError::Object { signal: signal.name, source }, Vec::new())
+        let (remedy, source) = (remedy(&error), Box::new(error));
+        (LoadError::Object { signal: signal.name, remedy, source }, Vec::new())
     })?;
     let mut health = Vec::new();
     let mut missing = None;
@@ -78,7 +78,7 @@ pub fn load(
                     break;
                 }
                 Err(error) => {
-                    let reason = reason(&error);
+                    let reason = reason(&error) + remedy(&error);
                     outcome.refused.push(Refusal { program: variant.program, reason });
                 }
             }
@@ -134,6 +134,23 @@ fn attach(bpf: &mut Ebpf, variant: &Variant, btf: Option<&aya::Btf>) -> Result<(
     Ok(())
 }
 
+/// What to do about an error, as an addition to its text; empty when nothing is known.
+fn remedy(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        match number {
+            Some(libc::EPERM) => {
+                return " (give CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8; lift RLIMIT_MEMLOCK \
+                        before 5.11; lockdown must not be `confidentiality`)";
+            }
+            Some(libc::ENOMEM) => return " (the kernel has no memory left for it)",
+            _ => cause = error.source(),
+        }
+    }
+    ""
+}
+
 /// The error and its causes in one line; of a verifier log only its last words.
 fn reason(error: &ProgramError) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -161,4 +178,33 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// aya's view of the kernel's types, or `None` with the reason.
 pub fn kernel_btf() -> Result<aya::Btf, String> {
     aya::Btf::from_sys_fs().map_err(|error| format!("{VMLINUX}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    fn refused(number: i32) -> ProgramError {
+        let io_error = Error::from_raw_os_error(number);
+        ProgramError::SyscallError(SyscallError { call: "bpf_raw_tracepoint_open", io_error })
+    }
+
+    #[test]
+    fn a_missing_privilege_has_a_remedy() {
+        assert!(remedy(&refused(libc::EPERM)).contains("CAP_BPF"));
+        assert!(remedy(&refused(libc::ENOMEM)).contains("memory"));
+        // The verifier's refusal of a program is not about privileges.
+        assert_eq!(remedy(&refused(libc::EACCES)), "");
+        assert_eq!(remedy(&ProgramError::NotLoaded), "");
+    }
+
+    #[test]
+    fn a_reason_is_one_line() {
+        let text = reason(&refused(libc::EPERM));
+        assert!(text.contains("bpf_raw_tracepoint_open") && !text.contains('\n'), "{text}");
+    }
 }

@@ -25,6 +25,8 @@ const ENUM64: u32 = 19;
 
 /// How deep anonymous members may nest before the data is called malformed.
 const MAX_DEPTH: u32 = 16;
+/// How many members are looked at for one field. The biggest structures of the kernel have a few hundred.
+const MAX_MEMBERS: u32 = 20_000;
 
 /// The bytes are no BTF that we understand.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +112,8 @@ impl Btf {
             None => (candidate, 0),
         };
         let (name, members) = path.split_once('.')?;
-        names.get(name)?.iter().find_map(|id| self.field(*id, members)).map(|bytes| bytes + plus)
+        let field = names.get(name)?.iter().find_map(|id| self.field(*id, members))?;
+        field.checked_add(plus)
     }
 
     fn names(&self) -> HashMap<&str, &Vec<u32>> {
@@ -119,17 +122,17 @@ impl Btf {
 
     /// Byte offset of `a.b.c` inside the struct `id`; of a bit field, the byte it begins in.
     fn field(&self, mut id: u32, members: &str) -> Option<u32> {
-        let mut bits = 0;
+        let mut bits = 0_u32;
         for member in members.split('.') {
-            let (offset, kind) = self.member(id, member, 0)?;
-            bits += offset;
+            let (offset, kind) = self.member(id, member, 0, &mut { MAX_MEMBERS })?;
+            bits = offset.checked_add(bits)?;
             id = self.strip(kind)?;
         }
         Some(bits / 8)
     }
 
     /// Bit offset and type of a member, looking into anonymous members.
-    fn member(&self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+    fn member(&self, id: u32, name: &str, depth: u32, budget: &mut u32) -> Option<(u32, u32)> {
         let at = *self.types.get(id as usize)?;
         let (kind, count) = self.kind_at(at)?;
         if (kind != STRUCT && kind != UNION) || depth > MAX_DEPTH {
@@ -137,13 +140,15 @@ impl Btf {
         }
         let packed = self.word(at + 4)? >> 31 == 1;
         for index in 0..count as usize {
+            *budget = budget.checked_sub(1)?;
             let member = at + 12 + 12 * index;
             let (named, kind, offset) =
                 (self.word(member)?, self.word(member + 4)?, self.word(member + 8)?);
             let bits = if packed { offset & 0x00ff_ffff } else { offset };
             if named == 0 {
-                if let Some((inner, kind)) = self.member(self.strip(kind)?, name, depth + 1) {
-                    return Some((bits + inner, kind));
+                let inner = self.member(self.strip(kind)?, name, depth + 1, budget);
+                if let Some((inner, kind)) = inner {
+                    return Some((bits.checked_add(inner)?, kind));
                 }
             } else if self.string(named) == Some(name) {
                 return Some((bits, kind));
@@ -199,3 +204,6 @@ fn read(data: &[u8], at: usize) -> Option<u32> {
     let bytes = data.get(at..at.checked_add(4)?)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests;
