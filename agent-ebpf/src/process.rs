@@ -58,12 +58,15 @@ wire! {
     pub struct Exit [24] {
         /// [`KIND_EXIT`].
         pub kind: u32,
-        /// As `wait(2)` gives it.
+        /// As `wait(2)` gives it, or [`EXIT_CODE_UNKNOWN`].
         pub exit_code: i32,
         pub at_ns: u64,
         pub process: ProcessKey,
     }
 }
+
+/// No `wait(2)` gives this.
+pub const EXIT_CODE_UNKNOWN: i32 = i32::MIN;
 
 pub const KIND_EXEC: u32 = 1;
 pub const KIND_FORK: u32 = 2;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(doc)]
+use super::EXIT_CODE_UNKNOWN;
 use super::ProcessKey;
 use crate::time::Mono;
 
@@ -15,7 +17,7 @@ pub enum Fact {
     /// A child came to be; until it executes something it is its parent with another pid.
     Fork { at: Mono, parent: ProcessKey, child: ProcessKey },
     /// The last thread ended. `exit_code` is what `wait(2)` gives: status in bits 8 to 15, signal in
-    /// bits 0 to 6.
+    /// bits 0 to 6; or [`EXIT_CODE_UNKNOWN`].
     Exit { at: Mono, process: ProcessKey, exit_code: i32 },
 }
 

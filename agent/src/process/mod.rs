@@ -11,5 +11,5 @@ pub use fact::{CgroupRef, Fact, ProcessInfo};
 pub use limits::Limits;
 pub(crate) use scan::{BUFFER, Directory, open_dir};
 pub use scan::{Scan, scan, see};
-pub use shipwake_ebpf::process::ProcessKey;
+pub use shipwake_ebpf::process::{EXIT_CODE_UNKNOWN, ProcessKey};
 pub use table::{End, Process, ProcessTable, Update};

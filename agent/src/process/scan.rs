@@ -103,7 +103,7 @@ impl Directory {
         Ok(path.strip_suffix(" (deleted)").unwrap_or(&path).into())
     }
 
-    fn argv0(&self, buffer: &mut [u8; BUFFER]) -> Option<Arc<str>> {
+    pub(crate) fn argv0(&self, buffer: &mut [u8; BUFFER]) -> Option<Arc<str>> {
         let text = self.read("cmdline", buffer)?;
         let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len()).min(ARGV0_KEPT);
         let argv0 = text.get(..end).filter(|argv0| !argv0.is_empty())?;

@@ -154,12 +154,20 @@ impl Lookup {
         let directory = Directory::open(self.proc.as_fd(), info.key.tgid)?;
         let cgroup = directory.cgroup(&mut self.buffer);
         let executable = directory.executable().ok();
+        let argv0 = match info.argv0 {
+            None => directory.argv0(&mut self.buffer),
+            Some(_) => None,
+        };
         let stat = directory.stat(&mut self.buffer)?;
         let same = [stat.start_ticks, 0].contains(&info.key.start_ticks);
         if !same || stat.is_exiting() {
             return None;
         }
         info.key.start_ticks = stat.start_ticks;
+        info.parent_tgid = info.parent_tgid.or(Some(stat.parent_tgid));
+        if info.argv0.is_none() {
+            info.argv0 = argv0.and_then(|argv0| self.strings.share(argv0.as_bytes()));
+        }
         if let Some(path) = cgroup {
             let path = self.strings.share(path.as_bytes());
             info.cgroup = CgroupRef { id: info.cgroup.id, path, leaf_names: Vec::new() };

@@ -1,7 +1,7 @@
 //! How processes end: once each, by code or by signal.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use shipwake_ebpf::process::ProcessKey;
+use shipwake_ebpf::process::{EXIT_CODE_UNKNOWN, ProcessKey};
 
 use super::{EXIT_CODE, EXIT_SIGNAL};
 use crate::{labels, metric::LabelSet};
@@ -50,6 +50,9 @@ pub struct ExitLabels {
 impl ExitLabels {
     /// Labels for an exit code as `wait(2)` gives it.
     pub fn get(&mut self, exit_code: i32) -> LabelSet {
+        if exit_code == EXIT_CODE_UNKNOWN {
+            return self.known.entry(exit_code).or_insert_with(LabelSet::empty).clone();
+        }
         // Bit 7 says whether a core was dumped, which is not told apart.
         let code = exit_code & 0xff7f;
         self.known.entry(code).or_insert_with(|| labels(code)).clone()
@@ -120,6 +123,7 @@ mod tests {
         check(libc::SIGTERM, None, Some("SIGTERM"));
         check(libc::SIGSYS, None, Some("SIGSYS"));
         check(34, None, Some("SIGRT"));
+        check(EXIT_CODE_UNKNOWN, None, None);
         check(-1, None, Some("SIGRT"));
     }
 

@@ -53,7 +53,7 @@ pub static EXITS: Metric = Metric {
     attributes: &[
         AttributeDef {
             key: EXIT_CODE,
-            help: "Exit code, 0 to 255; absent when a signal ended the process.",
+            help: "Exit code, 0 to 255; absent when a signal ended the process or it is unknown.",
         },
         AttributeDef {
             key: EXIT_SIGNAL,

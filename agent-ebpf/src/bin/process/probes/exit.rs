@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use shipwake_ebpf::{
     offsets::Offsets,
     probe::kernel_field,
-    process::{Exit, KIND_EXIT},
+    process::{EXIT_CODE_UNKNOWN, Exit, KIND_EXIT},
     twin,
 };
 
@@ -54,5 +54,5 @@ fn exit_code(task: u64, signal: u64, o: &Offsets) -> i32 {
         kernel_field::<u64>(task, o.task_group_leader)
             .and_then(|leader| kernel_field::<i32>(leader, o.task_exit_code))
     };
-    code.unwrap_or(0)
+    code.unwrap_or(EXIT_CODE_UNKNOWN)
 }
