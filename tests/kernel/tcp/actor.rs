@@ -105,6 +105,7 @@ impl Stage {
             "accept" => self.streams.push(self.listener()?.accept()?.0),
             "connect" => self.streams.push(TcpStream::connect(argument)?),
             "connect_deaf" => self.connect_deaf(argument)?,
+            "connect_impatient" => self.connect_impatient(argument)?,
             "connect_nonblocking" => self.connect_nonblocking(argument)?,
             "send" => self.stream()?.write_all(&vec![7; number])?,
             "receive" => self.stream()?.read_exact(&mut vec![0; number])?,
@@ -133,6 +134,16 @@ impl Stage {
         });
         net::connect(&stream, address)?;
         hear.join().map_err(|_| io::Error::other("panicked"))??;
+        self.streams.push(stream);
+        Ok(())
+    }
+
+    /// Connects, unless it takes longer than half a second.
+    fn connect_impatient(&mut self, address: &str) -> io::Result<()> {
+        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+        let stream = net::socket_for(address)?;
+        net::user_timeout(stream.as_raw_fd(), 500)?;
+        net::connect(&stream, address)?;
         self.streams.push(stream);
         Ok(())
     }

@@ -79,6 +79,14 @@ const RETRANSMITS: &str = "shipwake.tcp.retransmits";
 const ATTEMPTS: &str = "shipwake.tcp.connection.attempts";
 const IO: &str = "shipwake.tcp.io";
 const RESETS: &str = "shipwake.tcp.resets";
+const HANDSHAKE: &str = "shipwake.tcp.handshake.duration";
+const DURATION: &str = "shipwake.tcp.connection.duration";
+const RTT: &str = "shipwake.tcp.rtt";
+const SEGMENTS: &str = "shipwake.tcp.segments";
+const TYPE: &str = "shipwake.tcp.retransmit.type";
+const ROLE: &str = "shipwake.tcp.role";
+const DIRECTION: &str = "network.io.direction";
+const ERROR: &str = "error.type";
 
 #[derive(Clone, Copy)]
 enum Opened {
@@ -115,11 +123,8 @@ fn check_retransmits(listen: &'static str, connect: Option<&'static str>, opened
         running.until_open(client, 0.0);
         assert_eq!(running.total(RETRANSMITS, of(client)), segments_sent_again());
         assert_eq!(running.total(RETRANSMITS, of(pair.server.key())), 0.0);
-        let typed = |kind| {
-            running.total(RETRANSMITS, |one| {
-                of(client)(one) && has("shipwake.tcp.retransmit.type", kind)(one)
-            })
-        };
+        let typed =
+            |kind| running.total(RETRANSMITS, |one| of(client)(one) && has(TYPE, kind)(one));
         assert!(typed("timeout") >= 1.0);
     });
 }
@@ -138,6 +143,56 @@ fn connections_that_were_there_before_are_attributed() {
     check_retransmits("[::]:0", Some("[::ffff:127.0.0.1]"), Opened::Before);
 }
 
+/// Whole super-packets are lost and resent by acknowledgement, probe and timer.
+#[test]
+fn what_a_lossy_path_costs_is_counted_in_segments() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let mut pair = Pair::start(IPV4);
+        pair.connect();
+        pair.server.order("lose 10");
+        pair.client.tell("send 8000000");
+        pair.server.order("receive 8000000");
+        assert_eq!(pair.client.answer(), "ok");
+        pair.server.order("lose_nothing");
+        let client = pair.client.key();
+        pair.client.order("close");
+        pair.server.order("await_end");
+        pair.server.order("close");
+        running.until_ended(client, 1);
+        assert!(segments_sent_again() > 0.0);
+        assert_eq!(
+            running.total(RETRANSMITS, |one| of(client)(one) || of(pair.server.key())(one)),
+            segments_sent_again()
+        );
+        let fast = |one: &Measurement| of(client)(one) && has(TYPE, "fast")(one);
+        assert!(running.total(RETRANSMITS, fast) >= 1.0);
+        // What was sent again is no payload.
+        let sent = |one: &Measurement| of(client)(one) && has(DIRECTION, "transmit")(one);
+        assert_eq!(running.total(IO, sent), 8_000_000.0);
+    });
+}
+
+/// Both sides repeat their part of the handshake; the listener's part is its process's.
+#[test]
+fn a_repeated_handshake_is_counted_on_both_sides() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let mut pair = Pair::start(IPV4);
+        pair.client.order(&format!("connect_deaf {}", pair.address));
+        let (client, server) = (pair.client.key(), pair.server.key());
+        running.until_open(client, 1.0);
+        let syn_acks = running.total(RETRANSMITS, |one| {
+            of(server)(one) && has(TYPE, "syn_ack")(one) && has(ROLE, "server")(one)
+        });
+        let syns = running.total(RETRANSMITS, |one| of(client)(one) && has(TYPE, "timeout")(one));
+        assert!(syn_acks >= 1.0 && syns >= 1.0, "{syn_acks} {syns}");
+        assert_eq!(syn_acks + syns, segments_sent_again());
+        let handshakes = running.observations(HANDSHAKE, of(client));
+        assert!(matches!(handshakes[..], [one] if one > 0.9), "{handshakes:?}");
+    });
+}
+
 #[test]
 fn refused_connects_are_counted_by_errno() {
     in_namespace(|| {
@@ -151,16 +206,221 @@ fn refused_connects_are_counted_by_errno() {
         assert_eq!(running.total(ATTEMPTS, of(key)), 300.0);
         assert_eq!(
             running.total(ATTEMPTS, |one| of(key)(one)
-                && has("error.type", "ECONNREFUSED")(one)
-                && has("shipwake.tcp.role", "client")(one)
+                && has(ERROR, "ECONNREFUSED")(one)
+                && has(ROLE, "client")(one)
                 && has("network.peer.address", "127.0.0.1")(one)
                 && has("network.peer.port", "9")(one)),
             300.0
         );
         assert_eq!(
-            running
-                .total(RESETS, |one| of(key)(one) && has("network.io.direction", "receive")(one)),
+            running.total(RESETS, |one| of(key)(one) && has(DIRECTION, "receive")(one)),
             300.0
         );
+    });
+}
+
+/// One attempt that fails with `errno` by whatever `provoke` does.
+#[track_caller]
+fn check_failure(error: &'static str, provoke: impl FnOnce(&mut Pair) + Send + 'static) {
+    in_namespace(move || {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let mut pair = Pair::start(IPV4);
+        provoke(&mut pair);
+        let client = pair.client.key();
+        running.finish();
+        let failures = |one: &Measurement| of(client)(one) && has(ERROR, error)(one);
+        assert_eq!(running.total(ATTEMPTS, failures), 1.0, "{}", running.story());
+        assert_eq!(running.total(RETRANSMITS, of(client)), segments_sent_again());
+    });
+}
+
+#[test]
+fn failures_have_the_errno_that_the_process_got() {
+    let expect = |errno: i32| {
+        move |pair: &mut Pair, command: &str| {
+            assert_eq!(pair.client.ask(&format!("{command} {}", pair.address)), errno.to_string());
+        }
+    };
+    check_failure("ETIMEDOUT", move |pair| {
+        pair.server.order("listener_loses_all");
+        expect(libc::ETIMEDOUT)(pair, "connect_impatient");
+    });
+    check_failure("aborted", move |pair| {
+        pair.server.order("listener_loses_all");
+        expect(libc::EINPROGRESS)(pair, "connect_nonblocking");
+        pair.client.order("close");
+    });
+    check_failure("EADDRNOTAVAIL", move |pair| {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
+        pair.connect();
+        pair.connect();
+        expect(libc::EADDRNOTAVAIL)(pair, "connect");
+    });
+}
+
+#[track_caller]
+fn check_bytes(listen: &'static str, opened: Opened) {
+    in_namespace(move || {
+        let mut pair = Pair::start(listen);
+        if let Opened::Before = opened {
+            pair.connect();
+            pair.client.order("send 5000");
+            pair.server.order("receive 5000");
+        }
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        if let Opened::After = opened {
+            pair.connect();
+        }
+        let (client, server) = (pair.client.key(), pair.server.key());
+        let io = |running: &Running, key, direction| {
+            running.total(IO, |one| of(key)(one) && has(DIRECTION, direction)(one))
+        };
+        for round in 1..=3 {
+            pair.client.tell("send 1000000");
+            pair.server.order("receive 1000000");
+            assert_eq!(pair.client.answer(), "ok");
+            pair.server.order("send 777");
+            pair.client.order("receive 777");
+            running.look();
+            let round = f64::from(round);
+            assert_eq!(io(&running, client, "transmit"), 1e6 * round);
+            assert_eq!(io(&running, client, "receive"), 777.0 * round);
+            assert_eq!(io(&running, server, "transmit"), 777.0 * round);
+            assert_eq!(io(&running, server, "receive"), 1e6 * round);
+            assert_eq!(running.open(client), Some(1.0));
+            assert_eq!(running.open(server), Some(1.0));
+        }
+        // The end of the stream is no payload.
+        pair.client.order("send 1");
+        pair.client.order("close");
+        pair.server.order("receive 1");
+        pair.server.order("await_end");
+        pair.server.order("close");
+        running.until_open(client, 0.0);
+        running.until_open(server, 0.0);
+        assert_eq!(io(&running, client, "transmit"), 3_000_001.0);
+        assert_eq!(io(&running, server, "receive"), 3_000_001.0);
+        assert_eq!(io(&running, server, "transmit"), 2331.0);
+        let segments = |key, direction| {
+            running.total(SEGMENTS, |one| of(key)(one) && has(DIRECTION, direction)(one))
+        };
+        // The handshake's SYN-ACK is the listener's, and the last acknowledgement is sent after the socket of
+        // the side that closed first is gone.
+        let sent_and_received = segments(client, "transmit") - segments(server, "receive");
+        assert!((-1.0..=0.0).contains(&sent_and_received), "{}", running.story());
+        let answered = segments(server, "transmit") - segments(client, "receive");
+        assert!((-1.0..=0.0).contains(&answered), "{}", running.story());
+        let round_trips = running.observations(RTT, of(client));
+        assert!(round_trips.len() >= 3 && round_trips.iter().all(|rtt| *rtt > 0.0 && *rtt < 1.0));
+        let (attempts, lives) = match opened {
+            Opened::Before => (0.0, 0),
+            Opened::After => (1.0, 1),
+        };
+        for (key, role) in [(client, "client"), (server, "server")] {
+            let mine = |one: &Measurement| of(key)(one) && has(ROLE, role)(one);
+            assert_eq!(running.total(ATTEMPTS, mine), attempts, "{role}");
+            assert_eq!(running.observations(DURATION, mine).len(), lives, "{role}");
+            assert!(running.total(IO, mine) > 0.0, "{role}");
+        }
+        let peers = |key| {
+            let said = running.said.measurements.iter();
+            said.filter(|one| of(key)(one) && one.labels.get("network.peer.address").is_some())
+                .count()
+        };
+        assert!(peers(client) > 0);
+        assert_eq!(peers(server), 0, "a server's clients are not named");
+    });
+}
+
+#[test]
+fn bytes_are_what_was_sent() {
+    check_bytes(IPV4, Opened::After);
+    check_bytes(IPV6, Opened::After);
+    check_bytes(IPV4, Opened::Before);
+    check_bytes(IPV6, Opened::Before);
+}
+
+#[test]
+fn handshakes_are_timed() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let mut pair = Pair::start(IPV6);
+        for _ in 0..50 {
+            pair.connect();
+        }
+        pair.client.order("close_all");
+        pair.server.order("close_all");
+        running.finish();
+        let client = pair.client.key();
+        let times = running.observations(HANDSHAKE, of(client));
+        assert_eq!(times.len(), 50);
+        assert!(times.iter().all(|time| *time > 0.0 && *time < 1.0), "{times:?}");
+        assert_eq!(running.total(ATTEMPTS, of(client)), 50.0);
+        assert_eq!(running.total(ATTEMPTS, of(pair.server.key())), 50.0);
+    });
+}
+
+#[test]
+fn a_reset_is_counted_where_it_comes_from_and_where_it_hits() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let mut pair = Pair::start(IPV4);
+        pair.connect();
+        pair.client.order("reset");
+        assert_eq!(pair.server.ask("await_end"), libc::ECONNRESET.to_string());
+        pair.server.order("close");
+        running.finish();
+        let (client, server) = (pair.client.key(), pair.server.key());
+        for (key, transmit, receive) in [(client, 1.0, 0.0), (server, 0.0, 1.0)] {
+            let resets = |direction| {
+                running.total(RESETS, |one| of(key)(one) && has(DIRECTION, direction)(one))
+            };
+            assert_eq!((resets("transmit"), resets("receive")), (transmit, receive));
+        }
+        let ended = |one: &Measurement| of(server)(one) && has(ERROR, "ECONNRESET")(one);
+        assert_eq!(running.observations(DURATION, ended).len(), 1);
+    });
+}
+
+#[test]
+fn a_full_table_is_counted() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|config| config.tcp.connections = 1) else { return };
+        let mut pair = Pair::start(IPV4);
+        for _ in 0..20 {
+            pair.connect();
+        }
+        running.finish();
+        let lost: u64 = running
+            .said
+            .losses
+            .iter()
+            .filter(|loss| loss.cause == "table_full")
+            .map(|loss| loss.count)
+            .sum();
+        assert!(lost >= 39, "{:?}", running.said.losses);
+    });
+}
+
+#[test]
+fn too_many_peers_are_one_more_and_counted() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|config| config.tcp.peers = 2) else { return };
+        let mut client = Actor::start();
+        for port in [1, 2, 3, 4, 1] {
+            assert_eq!(
+                client.ask(&format!("connect 127.0.0.1:{port}")),
+                libc::ECONNREFUSED.to_string()
+            );
+        }
+        running.finish();
+        let key = client.key();
+        let at = |port| {
+            running.total(ATTEMPTS, |one| of(key)(one) && has("network.peer.port", port)(one))
+        };
+        assert_eq!((at("1"), at("2"), at("3")), (2.0, 1.0, 0.0));
+        let other = |one: &Measurement| of(key)(one) && has("network.peer.address", "other")(one);
+        assert_eq!(running.total(ATTEMPTS, other), 2.0);
+        assert!(running.said.losses.iter().any(|loss| loss.cause == "peer_table_full"));
     });
 }

@@ -83,10 +83,33 @@ impl Running {
     pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < DEADLINE, "{what}: {:#?}", self.said.measurements);
+            assert!(start.elapsed() < DEADLINE, "{what}:\n{}", self.story());
             std::thread::sleep(Duration::from_millis(5));
             self.collect();
         }
+    }
+
+    /// Collects until so many connections of `process` that were seen opening have ended.
+    pub fn until_ended(&mut self, process: ProcessKey, count: usize) {
+        self.until("ended connections", |running| {
+            let mine = |one: &Measurement| one.subject == Subject::Process(process);
+            running.observations("shipwake.tcp.connection.duration", mine).len() == count
+        });
+    }
+
+    /// What was said about processes, one line each.
+    pub fn story(&self) -> String {
+        let said = self.said.measurements.iter();
+        let lines = said.filter_map(|one| match one.subject {
+            Subject::Process(ProcessKey { tgid, .. }) => Some(format!(
+                "{tgid} {} {:?} {:?}",
+                one.metric.name,
+                one.value,
+                one.labels.labels()
+            )),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Looks until `process` has so many open connections.
