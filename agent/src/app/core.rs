@@ -30,6 +30,7 @@ pub struct Core {
     pub sources: Sources,
     changes: mpsc::Receiver<Change>,
     asks: Queue,
+    answers: Queue,
 }
 
 impl Core {
@@ -42,6 +43,7 @@ impl Core {
             engine: Engine::new(&config.aggregate, directory, begun),
             sources: Sources::start(config, &sender),
             changes,
+            answers: counters.queue("answers", "{answer}", CHANGES as u64),
             asks: counters.queue("asks", "{ask}", ASKS as u64),
         }
     }
@@ -63,6 +65,7 @@ impl Core {
 
     /// The next answer of a source; pending for ever when no source runs.
     pub async fn change(&mut self) -> Change {
+        self.answers.set_length(self.changes.len() as u64);
         match self.changes.recv().await {
             Some(change) => change,
             None => std::future::pending().await,
@@ -114,7 +117,7 @@ impl Pipeline {
     ) -> Exporters {
         let mut next = first;
         loop {
-            queue.set_length(u64::try_from(inputs.len()).unwrap_or(u64::MAX));
+            queue.set_length(inputs.len() as u64);
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => {

@@ -3,6 +3,9 @@
 use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::{debug, warn};
+
+use crate::cli::Failure;
 
 /// A capability the agent needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,41 @@ pub fn lift_memlock_limit() -> Result<(), String> {
         return Ok(());
     }
     setrlimit(Resource::Memlock, unlimited).map_err(|error| error.to_string())
+}
+
+/// Refuses to start where nothing could work, and says what will be missing otherwise.
+pub fn check() -> Result<(), Failure> {
+    if let Some(privileges) = Privileges::own() {
+        let names = |missing: &[&Capability]| -> String {
+            missing.iter().map(|one| one.name).collect::<Vec<_>>().join(", ")
+        };
+        let missing = privileges.missing(NEEDED);
+        if !missing.is_empty() {
+            return Err(Failure::new(
+                format!(
+                    "the privileges to observe other processes are missing: {}",
+                    names(&missing)
+                ),
+                "run as root, or give the process these capabilities",
+            ));
+        }
+        let missing = privileges.missing(USEFUL);
+        if !missing.is_empty() {
+            let purposes: Vec<_> = missing.iter().map(|one| one.purpose).collect();
+            warn!("without {} the agent cannot {}", names(&missing), purposes.join(", "));
+        }
+    }
+    if in_host_pid_namespace() == Some(false) {
+        warn!(
+            "the agent does not run in the host's pid namespace: processes cannot be told apart rightly; \
+             start the container with --pid=host"
+        );
+    }
+    if let Err(error) = lift_memlock_limit() {
+        // Matters before 5.11 only, where maps that do not fit are refused with this as the reason.
+        debug!("the limit on locked memory stays: {error}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,8 +13,11 @@ use crate::{
     signals::Batch,
     telemetry::Counters,
     time::Mono,
-    workload::Entry,
+    workload::{Entry, SourceHealth, SourceState},
 };
+
+/// Pause between two looks at the state of the sources.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the engine knows, by process id. `denied` counts processes that could not be read fully.
 pub fn known(engine: &Engine, denied: u64) -> Ps {
@@ -66,4 +69,18 @@ fn settled(engine: &Engine) -> bool {
         .dump()
         .iter()
         .all(|entry| directory.ready(&entry.process, now) && directory.settled(entry.workload, now))
+}
+
+/// How the metadata sources are doing, once each has reached what it asks or had the time to.
+pub async fn source_health(config: &Config) -> Vec<SourceHealth> {
+    let core = Core::start(config, &Counters::default());
+    let deadline = Instant::now() + config.workload.patience.0;
+    loop {
+        let health = core.sources.health();
+        let starting = health.iter().any(|one| one.state == SourceState::Starting);
+        if !starting || Instant::now() >= deadline {
+            return health;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }

@@ -1,12 +1,82 @@
 //! Puts what the stages know about themselves into the words of the local API.
 
-use super::objects::Outcome;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{
+    core::Pipeline,
+    objects::{Objects, Outcome},
+    ps,
+};
 use crate::{
-    api::model::{ExporterState, ProbeState, RefusedVariant, SignalState, SourceStatus},
+    api::{
+        Question,
+        model::{ExporterState, ProbeState, RefusedVariant, SignalState, SourceStatus, Status},
+    },
     export,
     kernel::health::{ProbeHealth, Refusal},
+    telemetry::{Counters, descriptors},
+    time::Mono,
     workload::SourceHealth,
 };
+
+/// What the API tells besides what the engine's task knows. Cheap to clone; all clones show the same.
+#[derive(Clone)]
+pub struct Board {
+    started: Mono,
+    signals: Arc<Mutex<Vec<SignalState>>>,
+    probes: Arc<[ProbeState]>,
+    counters: Counters,
+    /// Processes that could not be read fully at start.
+    denied: u64,
+}
+
+impl Board {
+    pub fn new(started: Mono, objects: &Objects, counters: Counters, denied: u64) -> Self {
+        Self {
+            started,
+            signals: Arc::new(Mutex::new(objects.outcomes.iter().map(signal).collect())),
+            probes: objects.probes.iter().map(probe).collect(),
+            counters,
+            denied,
+        }
+    }
+
+    /// Notes that a signal stopped working.
+    pub fn ended(&self, signal: &str, problem: String) {
+        let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        for state in signals.iter_mut().filter(|state| state.name == signal) {
+            state.running = false;
+            state.reason = Some(problem.clone());
+        }
+    }
+
+    /// Answers questions on the engine's task.
+    pub fn answering(&self) -> impl Fn(&Pipeline, Question) + Send + use<> {
+        let board = self.clone();
+        move |pipeline, question| match question {
+            // A client that went away needs no answer.
+            Question::Ps(answer) => {
+                drop(answer.send(ps::known(&pipeline.core.engine, board.denied)));
+            }
+            Question::Status(answer) => drop(answer.send(board.status(pipeline))),
+        }
+    }
+
+    fn status(&self, pipeline: &Pipeline) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: Mono::now().since(self.started).as_secs_f64(),
+            signals: self.signals.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            probes: self.probes.to_vec(),
+            sources: pipeline.core.sources.health().iter().map(source).collect(),
+            exporters: pipeline.exporters.status().into_iter().map(exporter).collect(),
+            queues: self.counters.queues(),
+            losses: pipeline.losses(),
+            map_bytes: descriptors().map(|found| found.map_bytes),
+        }
+    }
+}
 
 /// Of one metadata source.
 pub fn source(health: &SourceHealth) -> SourceStatus {
@@ -19,7 +89,7 @@ pub fn source(health: &SourceHealth) -> SourceStatus {
 }
 
 /// Of one exporter.
-pub fn exporter(status: export::Status) -> ExporterState {
+fn exporter(status: export::Status) -> ExporterState {
     let export::Status { name, delivered, lost, trouble } = status;
     ExporterState { name: name.to_owned(), delivered, lost: lost.values().sum(), trouble }
 }

@@ -1,10 +1,9 @@
 //! The tasks around the engine: one per collector, and the one that waits for the end.
 
-use std::time::Duration;
-
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
@@ -55,6 +54,17 @@ pub enum End {
     TimeIsUp,
 }
 
+impl End {
+    /// For the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::TimeIsUp => "time is up",
+        }
+    }
+}
+
 /// The signals that end the agent. From its creation on they do not kill the process.
 pub struct Ends {
     interrupt: Signal,
@@ -85,11 +95,11 @@ impl Ends {
         }
     }
 
-    /// The same, or the end of `limit`.
-    pub async fn next_within(&mut self, limit: Option<Duration>) -> End {
+    /// The same, or `limit` is reached.
+    pub async fn next_until(&mut self, limit: Option<Instant>) -> End {
         match limit {
             None => self.next().await,
-            Some(limit) => tokio::time::timeout(limit, self.next()).await.unwrap_or(End::TimeIsUp),
+            Some(limit) => timeout_at(limit, self.next()).await.unwrap_or(End::TimeIsUp),
         }
     }
 }

@@ -70,6 +70,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs what waits for others, on this thread.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("no async runtime: {error}"), ""))
+}
+
 /// Help and version go to standard output with code 0, everything else is a usage error.
 fn usage(error: &clap::Error) -> ExitCode {
     // With the stream closed there is nobody left to tell.

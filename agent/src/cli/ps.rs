@@ -6,6 +6,7 @@ use super::{
     Code, Failure,
     options::ConfigOptions,
     output::{print, print_json, table},
+    runtime,
 };
 use crate::{
     api::{
@@ -54,10 +55,7 @@ pub fn run(args: &Args) -> Result<Code, Failure> {
 }
 
 fn find(config: &Config) -> Result<Ps, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("no async runtime: {error}"), ""))?;
+    let runtime = runtime()?;
     match runtime.block_on(api::get::<Ps>(Path::new(&config.api.socket), "/ps")) {
         Ok(ps) => Ok(ps),
         // Only the owner of a running agent may ask it; anybody may look.
@@ -72,7 +70,16 @@ fn find(config: &Config) -> Result<Ps, Failure> {
 
 /// One line per process.
 fn listed(ps: &Ps) -> String {
-    let head = ["PID", "SERVICE", "NAMESPACE", "VERSION", "REVISION", "ENVIRONMENT", "EXECUTABLE"];
+    let head = [
+        "PID",
+        "SERVICE",
+        "NAMESPACE",
+        "VERSION",
+        "REVISION",
+        "ENVIRONMENT",
+        "PLACE",
+        "EXECUTABLE",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for row in &ps.processes {
         let attribute = |key: &str| row.attribute(key).unwrap_or("-").to_owned();
@@ -85,6 +92,7 @@ fn listed(ps: &Ps) -> String {
             attribute("service.version"),
             revision,
             attribute("deployment.environment.name"),
+            place(row).to_owned(),
             name(row).to_owned(),
         ]);
     }
@@ -107,6 +115,18 @@ fn explained(ps: &Ps) -> String {
         text.push('\n');
     }
     text + &remark(ps)
+}
+
+/// Where the process runs: container or unit.
+fn place(row: &ProcessRow) -> &str {
+    let keys = ["k8s.pod.name", "container.name", "container.id", "shipwake.systemd.unit"];
+    let found = keys.iter().find_map(|key| row.attribute(key)).unwrap_or("-");
+    // Of a container without a name, as much of its id as people use.
+    if row.attribute("container.id") == Some(found) {
+        found.get(..12).unwrap_or(found)
+    } else {
+        found
+    }
 }
 
 fn name(row: &ProcessRow) -> &str {
@@ -148,7 +168,7 @@ mod tests {
         let text = listed(&ps());
         let line = text.lines().nth(1).unwrap();
         let cells: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(cells, ["42", "shop", "-", "-", "0123456789ab", "-", "/usr/bin/shop"]);
+        assert_eq!(cells, ["42", "shop", "-", "-", "0123456789ab", "-", "-", "/usr/bin/shop"]);
         assert!(text.ends_with("1 of them hide their executable; root may see more\n"), "{text}");
     }
 

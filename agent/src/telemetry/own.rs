@@ -62,8 +62,8 @@ impl Collector for Own {
             push(&metrics::MEMORY, LabelSet::empty(), Value::Set(bytes), out);
         }
         if let Some(Descriptors { count, map_bytes }) = descriptors() {
-            push(&metrics::DESCRIPTORS, LabelSet::empty(), Value::Set(count), out);
-            push(&metrics::MAP_MEMORY, LabelSet::empty(), Value::Set(map_bytes), out);
+            push(&metrics::DESCRIPTORS, LabelSet::empty(), Value::Set(count as f64), out);
+            push(&metrics::MAP_MEMORY, LabelSet::empty(), Value::Set(map_bytes as f64), out);
         }
         for (labels, serving) in self.probes.iter().zip(&self.serving) {
             let value = Value::Set(if *serving { 1.0 } else { 0.0 });
@@ -101,16 +101,16 @@ fn resident_bytes() -> Option<f64> {
 
 /// What the file descriptors of the agent hold.
 pub struct Descriptors {
-    pub count: f64,
+    pub count: u64,
     /// `memlock` of every BPF map, as the kernel accounts it.
-    pub map_bytes: f64,
+    pub map_bytes: u64,
 }
 
 /// Looks through `/proc/self/fd`. `None` when it cannot be read.
 pub fn descriptors() -> Option<Descriptors> {
-    let mut found = Descriptors { count: 0.0, map_bytes: 0.0 };
+    let mut found = Descriptors { count: 0, map_bytes: 0 };
     for entry in fs::read_dir("/proc/self/fd").ok()?.flatten() {
-        found.count += 1.0;
+        found.count += 1;
         let target = fs::read_link(entry.path()).unwrap_or_default();
         if target.as_os_str() != "anon_inode:bpf-map" {
             continue;
@@ -121,7 +121,7 @@ pub fn descriptors() -> Option<Descriptors> {
         ));
         let info = info.unwrap_or_default();
         let memlock = info.lines().find_map(|line| line.strip_prefix("memlock:"));
-        found.map_bytes += memlock.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0.0);
+        found.map_bytes += memlock.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0);
     }
     Some(found)
 }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn measures_this_process() {
         assert!(resident_bytes().unwrap() > 100_000.0);
-        assert!(descriptors().unwrap().count >= 3.0);
+        assert!(descriptors().unwrap().count >= 3);
         assert!(cpu_seconds().is_some());
     }
 }

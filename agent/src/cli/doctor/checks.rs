@@ -6,6 +6,7 @@ use super::report::{Check, State};
 use crate::{
     app::{Capability, Kernel, NEEDED, Privileges, USEFUL, in_host_pid_namespace},
     config::Config,
+    workload::{SourceHealth, SourceState},
 };
 
 /// Kernel, privileges, namespaces.
@@ -78,11 +79,7 @@ fn lockdown() -> Check {
 
 /// Sockets and files of others that the agent reads.
 pub fn surroundings(config: &Config) -> Vec<Check> {
-    let mut checks = vec![cgroups(), agent(config)];
-    if config.workload.sources.iter().any(|source| source == "docker") {
-        checks.push(docker(&config.workload.docker_sockets));
-    }
-    checks
+    vec![cgroups(), agent(config)]
 }
 
 fn cgroups() -> Check {
@@ -115,24 +112,21 @@ fn agent(config: &Config) -> Check {
     }
 }
 
-fn docker(sockets: &[String]) -> Check {
-    let name = "docker";
-    let mut refused = None;
-    for socket in sockets {
-        match UnixStream::connect(socket) {
-            Ok(_) => return Check::ok(name, format!("{socket} accepts connections")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => refused = refused.or(Some(format!("{socket}: {error}"))),
-        }
-    }
-    match refused {
-        Some(refused) => Check::bad(
+/// How a metadata source is doing after it had the time to find what it asks.
+pub fn source(health: &SourceHealth) -> Check {
+    let SourceHealth { name, state, since: _, last_error } = health;
+    let name = *name;
+    let detail = last_error.clone().unwrap_or_else(|| state.as_str().to_owned());
+    match state {
+        SourceState::Working => Check::ok(name, "working"),
+        SourceState::Absent => Check::ok(name, detail),
+        SourceState::Failing => Check::bad(
             State::Degraded,
             name,
-            refused,
-            "start Docker or let the agent use its socket; labels of its containers are not known",
+            detail,
+            "what it would tell about services is missing until it answers",
         ),
-        None => Check::ok(name, "no socket: labels come from elsewhere"),
+        SourceState::Starting => Check::unknown(name, "has not answered yet"),
     }
 }
 
@@ -173,16 +167,20 @@ pub fn kernel(kernel: &Kernel) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Wall;
+
+    #[track_caller]
+    fn check(state: SourceState, expected: State) {
+        let error = Some("no socket".to_owned());
+        let health = SourceHealth { name: "docker", state, since: Wall(0), last_error: error };
+        assert_eq!(source(&health).state, expected);
+    }
 
     #[test]
-    fn a_denied_socket_is_degraded_and_an_absent_one_is_fine() {
-        let path = std::env::temp_dir().join(format!("shipwake-doctor-{}", std::process::id()));
-        let path = path.to_str().unwrap().to_owned();
-        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Ok);
-        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Ok);
-        drop(listener);
-        assert_eq!(docker(std::slice::from_ref(&path)).state, State::Degraded, "nobody listens");
-        fs::remove_file(&path).unwrap();
+    fn an_absent_source_is_fine_and_a_failing_one_is_not() {
+        check(SourceState::Working, State::Ok);
+        check(SourceState::Absent, State::Ok);
+        check(SourceState::Failing, State::Degraded);
+        check(SourceState::Starting, State::Unknown);
     }
 }

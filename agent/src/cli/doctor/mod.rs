@@ -7,6 +7,7 @@ use super::{
     Code, Failure,
     options::ConfigOptions,
     output::{print, print_json},
+    runtime,
 };
 use crate::app::{self, Objects, Privileges};
 
@@ -29,6 +30,9 @@ pub fn run(args: &Args) -> Result<Code, Failure> {
     let privileges = Privileges::own();
     let mut checks = checks::host(privileges);
     checks.extend(checks::surroundings(config));
+    let runtime = runtime()?;
+    let sources = runtime.block_on(app::source_health(config));
+    checks.extend(sources.iter().map(checks::source));
     let able = privileges.is_none_or(|own| own.missing(app::NEEDED).is_empty());
     let report = if able {
         // A limit that stays shows in the refusals below.
