@@ -2,6 +2,7 @@
 //! was sent, and real peers.
 
 pub mod agent;
+pub mod docker;
 pub mod otlp;
 pub mod peer;
 pub mod poll;

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    future::Future,
+    time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
 use super::{
@@ -22,6 +22,8 @@ use crate::workload::{
 
 /// Containers that may wait to be asked about. A host has far fewer.
 const MOST_QUEUED: usize = 4096;
+/// A connection that has lasted this long was a good one.
+const STEADY: Duration = Duration::from_secs(60);
 /// Events that may wait while an answer is awaited.
 const EVENTS: usize = 256;
 
@@ -67,14 +69,21 @@ impl Watch {
         let mut reached = reach(&self.settings.docker_sockets).await;
         loop {
             let pause = match reached {
-                Ok((client, listed)) => match self.serve(&client, listed, &mut asks).await {
-                    Ok(problem) => {
-                        let problem = format!("{}: {problem}", client.socket());
-                        self.trouble(&problem);
-                        self.backoff.pause()
+                Ok((client, listed)) => {
+                    let began = Instant::now();
+                    match self.serve(&client, listed, &mut asks).await {
+                        Ok(problem) => {
+                            // A daemon that answers and breaks off at once is knocked at less and less.
+                            if began.elapsed() >= STEADY {
+                                self.backoff.reset();
+                            }
+                            let problem = format!("{}: {problem}", client.socket());
+                            self.trouble(&problem);
+                            self.backoff.pause()
+                        }
+                        Err(Stop) => return,
                     }
-                    Err(Stop) => return,
-                },
+                }
                 Err(unreached) => {
                     self.report(unreached);
                     self.backoff.pause()
@@ -146,8 +155,10 @@ impl Watch {
         self.images.clear();
         info!(source = DOCKER.name, containers = listed.len(), "connected to {}", client.socket());
         let (sender, mut events) = mpsc::channel(EVENTS);
-        let stream = client.clone().events(EVENTS_PATH.to_owned(), sender);
-        tokio::pin!(stream);
+        // On its own task, which ends when this function does: the stream is read while an answer is
+        // awaited.
+        let mut following = JoinSet::new();
+        following.spawn(client.clone().events(EVENTS_PATH.to_owned(), sender));
         let mut queue = Queue::default();
         for Listed { id } in listed {
             queue.push_back(id);
@@ -165,7 +176,9 @@ impl Watch {
                     }
                     Ask::Process(_) | Ask::Unit(_) => {}
                 },
-                problem = &mut stream => return Ok(problem),
+                Some(ended) = following.join_next() => {
+                    return Ok(ended.unwrap_or_else(|error| Problem::Broken(error.to_string())));
+                }
                 Some(event) = events.recv() => {
                     let Event { actor } = event;
                     if let Some(actor) = actor {
@@ -187,10 +200,7 @@ impl Watch {
     /// Asks about one container and tells what comes. Returns a problem that ends the connection.
     async fn answer(&mut self, client: &Client, id: String) -> Result<Option<Problem>, Stop> {
         let (attributes, lost) = match self.inspect(client, &id).await {
-            Ok(attributes) => {
-                self.backoff.reset();
-                (attributes, None)
-            }
+            Ok(attributes) => (attributes, None),
             Err(problem) if problem.is_of_one_answer() => {
                 self.complain(&id, &problem);
                 (Vec::new(), None)

@@ -1,0 +1,234 @@
+//! A private Docker daemon: its own socket, data and containerd, no network, no bridge. Needs root and
+//! the packages `docker.io` and `busybox-static`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::poll;
+
+/// How long a daemon may take to start on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// A running daemon. It and its containers end when it is dropped.
+pub struct Daemon {
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+/// A container that runs.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Process id of its first process, as the host sees it.
+    pub pid: u32,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it answers.
+    pub fn start() -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // Short, because a socket's path holds at most 107 bytes.
+        let name = format!("shipwake-docker-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("daemon.json"), "{}")?;
+        let mut daemon = Self { directory, child: None };
+        daemon.boot()?;
+        Ok(daemon)
+    }
+
+    /// Its API socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("docker.sock")
+    }
+
+    /// Process id of the daemon.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Stops the daemon. Its containers go on without it.
+    pub fn halt(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        signal(child.id(), "TERM")?;
+        let ended = poll::until(Duration::from_secs(30), || child.try_wait().ok().flatten());
+        if ended.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts the daemon again after [`Self::halt`].
+    pub fn boot(&mut self) -> Result<()> {
+        let path = |name: &str| self.directory.join(name);
+        let log = fs::File::options().create(true).append(true).open(path("log"))?;
+        let child = Command::new("dockerd")
+            .arg("--config-file")
+            .arg(path("daemon.json"))
+            .arg("--data-root")
+            .arg(path("data"))
+            .arg("--exec-root")
+            .arg(path("exec"))
+            .arg("--pidfile")
+            .arg(path("pid"))
+            .arg("--host")
+            .arg(format!("unix://{}", self.socket().display()))
+            .args(["--bridge=none", "--iptables=false", "--ip-masq=false"])
+            // Works on every file system, also on an overlay.
+            .args(["--storage-driver=vfs", "--live-restore"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("dockerd could not be started; install the package docker.io")?;
+        self.child = Some(child);
+        let ready = poll::until(START, || {
+            let exited =
+                self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            (exited || self.docker(&["version"]).is_ok()).then_some(!exited)
+        });
+        ensure!(ready == Some(true), "dockerd does not start; it said:\n{}", self.log());
+        Ok(())
+    }
+
+    /// Stops the daemon from answering, as a stuck one does.
+    pub fn freeze(&self) -> Result<()> {
+        self.pid().map_or(Ok(()), |pid| signal(pid, "STOP"))
+    }
+
+    /// Ends [`Self::freeze`].
+    pub fn thaw(&self) -> Result<()> {
+        self.pid().map_or(Ok(()), |pid| signal(pid, "CONT"))
+    }
+
+    /// What the client prints.
+    pub fn docker(&self, arguments: &[&str]) -> Result<String> {
+        output(self.client().args(arguments))
+    }
+
+    /// Makes an image of busybox with these labels and returns its id. It sleeps.
+    pub fn import(&self, name: &str, labels: &[(&str, &str)]) -> Result<String> {
+        let root = self.directory.join("root");
+        fs::create_dir_all(root.join("bin"))?;
+        for applet in ["busybox", "sh", "sleep", "true", "httpd"] {
+            let program = root.join("bin").join(applet);
+            if !program.exists() {
+                fs::copy("/bin/busybox", program).context("install the package busybox-static")?;
+            }
+        }
+        let tar = self.directory.join("root.tar");
+        output(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg("."))?;
+        let mut command = self.client();
+        command.args(["import", "--change", r#"CMD ["/bin/sleep","1000000"]"#]);
+        for (key, value) in labels {
+            command.arg("--change").arg(format!("LABEL {key}={}", quoted(value)));
+        }
+        output(command.arg(&tar).arg(name)).map(|id| id.trim().to_owned())
+    }
+
+    /// Builds an image by a Dockerfile without context, with the classic builder.
+    pub fn build(&self, name: &str, dockerfile: &str) -> Result<()> {
+        let context = self.directory.join("context");
+        fs::create_dir_all(&context)?;
+        fs::write(context.join("Dockerfile"), dockerfile)?;
+        output(
+            self.client().env("DOCKER_BUILDKIT", "0").args(["build", "--tag", name]).arg(&context),
+        )?;
+        Ok(())
+    }
+
+    /// Runs a container without network: `docker run --detach --network none <arguments>`.
+    pub fn run(&self, arguments: &[&str]) -> Result<Container> {
+        let id =
+            output(self.client().args(["run", "--detach", "--network", "none"]).args(arguments))?;
+        let id = id.trim().to_owned();
+        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", &id])?;
+        let pid = pid.trim().parse()?;
+        ensure!(pid != 0, "container {id} is not running: {}", self.docker(&["logs", &id])?);
+        Ok(Container { id, pid })
+    }
+
+    /// What the daemon printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    fn client(&self) -> Command {
+        let mut command = Command::new("docker");
+        command
+            .arg("--host")
+            .arg(format!("unix://{}", self.socket().display()))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        if self.child.is_none() {
+            self.boot()?;
+        }
+        self.thaw()?;
+        let containers = self.docker(&["ps", "--all", "--quiet"])?;
+        for id in containers.split_whitespace() {
+            self.docker(&["rm", "--force", id])?;
+        }
+        self.halt()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            eprintln!(
+                "the Docker daemon in {} did not end well: {error:#}",
+                self.directory.display()
+            );
+        }
+        unmount(&self.directory);
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("{} stays: {error}", self.directory.display());
+        }
+    }
+}
+
+/// Whatever is still mounted below a directory, deepest first.
+fn unmount(directory: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let directory = directory.display().to_string();
+    let below = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mut below: Vec<_> = below.filter(|path| path.starts_with(&directory)).collect();
+    below.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
+    for path in below {
+        if let Err(error) = output(Command::new("umount").args(["--lazy", path])) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// A value as Dockerfiles write it.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"))
+}
+
+fn signal(pid: u32, name: &str) -> Result<()> {
+    output(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string())).map(drop)
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let Output { status, stdout, stderr } = command
+        .output()
+        .with_context(|| format!("{:?} could not be started", command.get_program()))?;
+    if !status.success() {
+        bail!("{command:?} failed with {status}: {}", String::from_utf8_lossy(&stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
