@@ -3,7 +3,7 @@
 use super::{Code, Failure, options::ConfigOptions};
 use crate::{
     app,
-    config::{Flag, Span},
+    config::{Flag, Origin, Span},
 };
 
 /// Arguments of `shipwake run`.
@@ -33,7 +33,11 @@ pub struct Args {
 
 /// Runs the agent.
 pub fn run(args: &Args) -> Result<Code, Failure> {
-    let resolved = args.config.load(flags(args))?;
+    let mut resolved = args.config.load(flags(args))?;
+    let chosen = resolved.origin("aggregate", "interval") != Origin::Default;
+    if resolved.config.console.enabled && !chosen {
+        resolved.config.aggregate.interval = resolved.config.console.interval;
+    }
     app::run(&resolved, args.limit.map(|limit| limit.0))
 }
 

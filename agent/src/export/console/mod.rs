@@ -15,6 +15,8 @@ crate::settings! {
     pub struct Settings {
         /// Whether the table is shown.
         pub enabled: bool = false,
+        /// Time between two tables, and between two exports, unless `aggregate.interval` is set.
+        pub interval: crate::config::Span = crate::config::Span::secs(2),
     }
 }
 

@@ -84,7 +84,13 @@ pub(super) fn draw(window: &Window, host: &str, size: Size, style: Style) -> Str
     }
     let mut notes = Vec::new();
     if all > rows.len() {
-        notes.push(format!("{} more services", all - rows.len()));
+        notes.push(format!("not shown: {} more rows", all - rows.len()));
+    }
+    if window.hidden > 0 {
+        notes.push(format!("not shown: {} idle executables", window.hidden));
+    }
+    if rows.iter().any(|(service, _)| service.shown().is_err()) {
+        notes.push("[executable] of no known service".to_owned());
     }
     if rows.iter().any(|(_, row)| sends_only(row)) {
         notes.push("→ requests that the service sends; it serves none".to_owned());
@@ -138,9 +144,12 @@ fn sends_only(row: &Row) -> bool {
 }
 
 fn cells(service: &Service, row: &Row, window: f64) -> [Cell; CELLS] {
-    let name = match &service.namespace {
-        Some(namespace) => format!("{namespace}/{}", service.name),
-        None => service.name.to_string(),
+    let name = match service.shown() {
+        Ok(name) => Cell { text: clip(&name, LONGEST_NAME), tone: Tone::Normal },
+        Err(executable) => {
+            let text = format!("[{}]", clip(executable, LONGEST_NAME - 2));
+            Cell { text, tone: Tone::Quiet }
+        }
     };
     let sends_only = sends_only(row);
     let requests = if sends_only { &row.sent } else { &row.served };
@@ -163,7 +172,7 @@ fn cells(service: &Service, row: &Row, window: f64) -> [Cell; CELLS] {
     let top = top.map(|(errno, count)| format!("{} {}%", clip(errno, 16), percent(*count, errnos)));
     let plain = |text| Cell { text, tone: Tone::Normal };
     [
-        plain(clip(&name, LONGEST_NAME)),
+        name,
         plain(row.instances.len().max(1).to_string()),
         plain(versions(row)),
         rate_cell,

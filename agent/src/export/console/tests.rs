@@ -164,7 +164,7 @@ fn rows_that_do_not_fit_are_counted() {
     let size = Size { columns: None, rows: Some(7) };
     let text = table::draw(&Windows::default().next(&after(1)), "h", size, Style::Plain);
     assert!(text.contains("shop/cart") && !text.contains("worker  "), "{text}");
-    assert!(text.contains("1 more services"), "{text}");
+    assert!(text.contains("not shown: 1 more rows"), "{text}");
 }
 
 #[test]
@@ -203,6 +203,28 @@ fn a_quiet_service_stays_and_its_quantiles_go() {
     let row = text.lines().find(|line| line.starts_with("shop/cart")).unwrap();
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!(cells[4..], ["-", "-", "-", "-", "-", "0", "0", "0", "-"]);
+}
+
+#[test]
+fn executables_without_a_service_are_told_apart_and_hidden_when_idle() {
+    let named = |name| resource(&[("service.name", name)]);
+    let calls =
+        |name, count| of(named(name), &SYSCALLS, [(LabelSet::empty(), PointValue::Sum(count))]);
+    let turn = |at, bash, cron| {
+        report(
+            SECOND * at,
+            [
+                calls("unknown_service:bash", bash),
+                calls("unknown_service:cron", cron),
+                calls("a", 1.0),
+            ],
+        )
+    };
+    let mut windows = Windows::default();
+    windows.next(&turn(10, 1.0, 1.0));
+    let text = table::draw(&windows.next(&turn(20, 9.0, 1.0)), "h", ANY, Style::Plain);
+    assert!(text.contains("\n[bash]  ") && text.contains("\na  "), "{text}");
+    assert!(!text.contains("cron") && text.contains("not shown: 1 idle executables"), "{text}");
 }
 
 #[test]

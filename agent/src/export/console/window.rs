@@ -29,15 +29,31 @@ pub(super) struct Window {
     pub at: Wall,
     pub length: Duration,
     pub services: BTreeMap<Service, Row>,
+    /// Idle services without a name, which are not among `services`.
+    pub hidden: usize,
     /// Events lost since the agent started, by signal and cause.
     pub lost: BTreeMap<String, f64>,
 }
+
+/// What a service is called that nothing names: this, then the executable's name.
+const UNKNOWN: &str = "unknown_service";
 
 /// Who a row is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Service {
     pub namespace: Option<Arc<str>>,
     pub name: Arc<str>,
+}
+
+impl Service {
+    /// The name, or else the executable's.
+    pub(super) fn shown(&self) -> Result<String, &str> {
+        match (self.name.strip_prefix(UNKNOWN), &self.namespace) {
+            (Some(rest), _) => Err(rest.strip_prefix(':').unwrap_or("?")),
+            (None, Some(namespace)) => Ok(format!("{namespace}/{}", self.name)),
+            (None, None) => Ok(self.name.to_string()),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +92,7 @@ impl Windows {
             at: report.at,
             length: Duration::from_nanos(report.at.0.saturating_sub(begin.0)),
             services: BTreeMap::new(),
+            hidden: 0,
             lost: BTreeMap::new(),
         };
         let mut series = HashMap::default();
@@ -94,6 +111,7 @@ impl Windows {
             }
             window.meet(&resource.resource, &resource.metrics);
         }
+        window.hidden = window.hide_idle();
         self.series = series;
         self.last = Some(report.at);
         window
@@ -109,6 +127,13 @@ impl Windows {
 }
 
 impl Window {
+    /// Takes away what neither has a name nor did anything, and says how many those were.
+    fn hide_idle(&mut self) -> usize {
+        let before = self.services.len();
+        self.services.retain(|service, row| service.shown().is_ok() || !row.idle());
+        before - self.services.len()
+    }
+
     /// An instance is there even when it does nothing.
     fn meet(&mut self, resource: &Resource, metrics: &[MetricReport]) {
         if metrics
@@ -158,6 +183,13 @@ impl Window {
             RETRANSMITS => row.retransmits += count(added),
             _ => {}
         }
+    }
+}
+
+impl Row {
+    fn idle(&self) -> bool {
+        let errors: f64 = self.errors.values().sum();
+        self.served.count + self.sent.count + self.syscalls + errors + self.retransmits == 0.0
     }
 }
 
