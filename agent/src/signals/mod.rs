@@ -134,14 +134,13 @@ impl Settings {
     /// Whether every name is a signal.
     pub fn check(&self) -> Result<(), String> {
         let known: Vec<&str> = ALL.iter().map(|signal| signal.name).collect();
-        for name in self.enabled.iter().filter(|name| !known.contains(&name.as_str())) {
-            let meant = crate::config::nearest(name, known.iter().copied());
-            let hint = meant.map_or_else(
-                || format!("the signals are {}", known.join(", ")),
-                |meant| format!("did you mean `{meant}`?"),
-            );
-            return Err(format!("enabled: unknown signal `{name}`; {hint}"));
-        }
-        Ok(())
+        let Some(name) = self.enabled.iter().find(|name| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let hint = crate::config::nearest(name, known.iter().copied()).map_or_else(
+            || format!("the signals are {}", known.join(", ")),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        Err(format!("enabled: unknown signal `{name}`; {hint}"))
     }
 }

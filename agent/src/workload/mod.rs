@@ -52,14 +52,13 @@ impl Settings {
     /// Whether every name is a source.
     pub fn check(&self) -> Result<(), String> {
         let known: Vec<&str> = ALL.iter().map(|source| source.name).collect();
-        for name in self.sources.iter().filter(|name| !known.contains(&name.as_str())) {
-            let meant = crate::config::nearest(name, known.iter().copied());
-            let hint = meant.map_or_else(
-                || format!("the sources are {}", known.join(", ")),
-                |meant| format!("did you mean `{meant}`?"),
-            );
-            return Err(format!("sources: unknown source `{name}`; {hint}"));
-        }
-        Ok(())
+        let Some(name) = self.sources.iter().find(|name| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let hint = crate::config::nearest(name, known.iter().copied()).map_or_else(
+            || format!("the sources are {}", known.join(", ")),
+            |meant| format!("did you mean `{meant}`?"),
+        );
+        Err(format!("sources: unknown source `{name}`; {hint}"))
     }
 }
