@@ -184,9 +184,9 @@ impl Engine {
         }
         let parent = parent.and_then(|parent| self.members.workload_of(parent));
         let (workload, asks) = self.directory.place(&process.info, parent, self.now);
-        if process.ended.is_none() {
-            out.asks.extend(asks);
-        }
+        // Nobody can look at a process that is gone; its container and unit are asked about only once.
+        let is_useful = |ask: &Ask| process.ended.is_none() || !matches!(ask, Ask::Process(_));
+        out.asks.extend(asks.into_iter().filter(is_useful));
         workload
     }
 

@@ -7,7 +7,7 @@ use crate::config::Config;
 
 /// Questions that may wait in front of one source. A start-up scan asks about every process at
 /// once; a question is a few hundred bytes.
-pub const ASKS: usize = 4096;
+pub const ASKS: usize = 16 * 1024;
 
 /// Handles of all started sources. Dropping it ends them.
 pub struct Sources {

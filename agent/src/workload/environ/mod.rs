@@ -2,11 +2,11 @@
 
 mod parse;
 
-use std::{fs::File, io::Read as _};
+use std::{fs::File, io::Read as _, thread};
 
 use tokio::sync::mpsc;
 
-use super::{About, Ask, Attribute, Change, Health, SourceDef, names};
+use super::{About, Ask, Attribute, Change, Health, SourceDef, SourceState, names};
 use crate::{config::Config, process::ProcessKey};
 
 pub use parse::{parse, resource_attributes};
@@ -22,23 +22,34 @@ pub static ENVIRON: SourceDef = SourceDef {
 
 /// Most bytes of an environment that are looked at. The kernel allows megabytes of it.
 const MOST_BYTES: u64 = 256 * 1024;
+/// Reading and parsing go three calls deep.
+const STACK_BYTES: usize = 128 * 1024;
 
+/// Works on a thread of its own: a read waits for the memory map of the other process, which one that
+/// is stuck in the kernel may hold for ever.
 fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, health: Health) {
-    health.works();
-    tokio::spawn(async move {
+    let state = health.clone();
+    let work = move || {
+        state.works();
         let mut buffer = Vec::new();
-        while let Some(ask) = asks.recv().await {
+        while let Some(ask) = asks.blocking_recv() {
             let Ask::Process(info) = ask else { continue };
             let change = Change {
                 source: ENVIRON.name,
                 about: About::Process(info.key),
                 attributes: read(&info.key, &mut buffer),
             };
-            if changes.send(change).await.is_err() {
+            if changes.blocking_send(change).is_err() {
                 return;
             }
         }
-    });
+    };
+    let thread = thread::Builder::new().name("environ".to_owned()).stack_size(STACK_BYTES);
+    if let Err(error) = thread.spawn(work) {
+        let error = format!("no thread could be started: {error} (is there a limit on tasks?)");
+        tracing::error!(source = ENVIRON.name, "{error}; environments are not read");
+        health.fails(SourceState::Failing, error);
+    }
 }
 
 /// What the environment of a living process says. Nothing, not even that it was read, when the
