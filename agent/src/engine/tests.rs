@@ -133,7 +133,7 @@ impl Rig {
     #[track_caller]
     fn check_all(&mut self, at: u64, expected: &[&str]) {
         let text = dump(&self.tick(at, Due::Report).unwrap());
-        let short = |line: &str| line.replacen(|c: char| c == '/', " ", 1);
+        let short = |line: &str| line.replacen('/', " ", 1);
         let found: Vec<_> = text
             .lines()
             .map(|line| {
