@@ -27,7 +27,10 @@ fuzz_target!(|input: &[u8]| {
     for measurement in &out.measurements {
         for label in measurement.labels.labels() {
             let text = label.value.to_string();
-            assert!(text.len() <= 300 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+            assert!(
+                text.len() <= 300 && text.bytes().all(|byte| byte.is_ascii_graphic()),
+                "{text}"
+            );
             assert!(!text.contains(['?', '#', '=', '&']), "{text}");
         }
     }

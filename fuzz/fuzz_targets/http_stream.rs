@@ -45,7 +45,8 @@ fuzz_target!(|input: &[u8]| {
         let mut segment = Segment::zeroed();
         segment.kind = KIND_SEGMENT;
         segment.kept = bytes.len() as u32;
-        segment.total = bytes.len() as u64 + if flags & 0x0c == 0x0c { u64::from(*length) } else { 0 };
+        segment.total =
+            bytes.len() as u64 + if flags & 0x0c == 0x0c { u64::from(*length) } else { 0 };
         segment.direction = 1 + u32::from(flags & 1);
         segment.ordinal = ordinals[connection];
         segment.at_ns = at_ns;

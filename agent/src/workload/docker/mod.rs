@@ -15,8 +15,19 @@ mod watch;
 
 use tokio::sync::mpsc;
 
-use super::{Ask, Change, Health, SourceDef};
+use super::{Ask, Attribute, Change, Health, SourceDef};
 use crate::config::Config;
+
+/// What two answers of the API, about a container and about its image, say. Any bytes will do.
+#[doc(hidden)]
+pub fn read(container: &[u8], image: &[u8]) -> Vec<Attribute> {
+    let facts = serde_json::from_slice(image)
+        .ok()
+        .map(|image: model::Image| describe::image(&image, None, &[]));
+    serde_json::from_slice(container)
+        .map(|container: model::Container| describe::container(&container, facts.as_ref(), &[]))
+        .unwrap_or_default()
+}
 
 /// The source.
 pub static DOCKER: SourceDef = SourceDef {

@@ -18,6 +18,8 @@
 pub(super) const PARAM: &[u8] = b"{param}";
 /// Longest segment that can be a word.
 const WORD_MAX: usize = 48;
+/// Words of letters shorter than this are never values: too short for a hash without digits.
+const SHORT: usize = 16;
 const UUID_LEN: usize = 36;
 const DATE_LEN: usize = 10;
 
@@ -32,6 +34,11 @@ pub(super) enum Kind {
 
 /// Appends the shape of `segment` to `out`. `segment` holds no `/` and no `;`.
 pub(super) fn shape(segment: &[u8], out: &mut Vec<u8>) -> Kind {
+    // Most segments are this, and no rule below says anything else of them.
+    if segment.len() < SHORT && segment.iter().all(u8::is_ascii_lowercase) {
+        out.extend_from_slice(segment);
+        return Kind::Literal;
+    }
     if version(segment) {
         out.extend_from_slice(segment);
         return Kind::Literal;
