@@ -200,6 +200,8 @@ fn awkward_exchanges_are_read_right() {
         |it: &Series| it.text("process.pid").parse().is_ok_and(|pid| workers.contains(&pid));
     receiver.wait_sum(PATIENCE, SERVER, 13.0, nginx_side);
     receiver.wait_sum(PATIENCE, SERVER, 7.0, own);
+    // Connections that are still open report their last exchange once they have been idle for a while.
+    receiver.wait_sum(PATIENCE, CLIENT, 21.0, own);
     receiver.wait_reports(3, PATIENCE);
 
     let one = |metric: &str, path: &str| -> Series {
