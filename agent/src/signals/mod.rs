@@ -115,7 +115,9 @@ impl Batch {
 }
 
 /// Every signal, in start order: `process` first, because the others are attributed through it.
-pub static ALL: &[&SignalDef] = &[&process::SIGNAL, &syscalls::SIGNAL, &tcp::SIGNAL, &http::SIGNAL];
+/// `tcp` comes before `syscalls`: when a socket is destroyed their programs run in this order, and the
+/// second one removes the owner that the first one reports.
+pub static ALL: &[&SignalDef] = &[&process::SIGNAL, &tcp::SIGNAL, &syscalls::SIGNAL, &http::SIGNAL];
 
 pub mod http;
 pub mod process;

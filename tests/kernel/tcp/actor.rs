@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -102,6 +102,7 @@ impl Stage {
                 self.listener = Some(listener);
                 return Ok(address.to_string());
             }
+            "accept_in_child" => return self.accept_in_child(),
             "accept" => self.streams.push(self.listener()?.accept()?.0),
             "connect" => self.streams.push(TcpStream::connect(argument)?),
             "connect_deaf" => self.connect_deaf(argument)?,
@@ -119,6 +120,16 @@ impl Stage {
             _ => return Err(io::Error::other(format!("no such command: {command}"))),
         }
         Ok("ok".to_owned())
+    }
+
+    /// Lets a child, whose pid is the answer, accept a connection and read it to its end.
+    fn accept_in_child(&mut self) -> io::Result<String> {
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--exact", "tcp::actor::acceptor", "--ignored", "--nocapture"])
+            .stdin(OwnedFd::from(self.listener()?.try_clone()?))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(child.id().to_string())
     }
 
     /// Connects with a socket that hears nothing until 1.5 seconds have passed, so that both sides repeat
@@ -180,4 +191,12 @@ fn body() {
         };
         println!("{ANSWER}{answer}");
     }
+}
+
+#[test]
+#[ignore = "the body of a process that accepts for its parent, started by an actor"]
+fn acceptor() {
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
 }

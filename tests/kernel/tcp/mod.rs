@@ -7,8 +7,9 @@ mod running;
 use actor::Actor;
 use running::Running;
 use shipwake::{
+    kernel::features::Features,
     process::ProcessKey,
-    signals::{Measurement, Subject},
+    signals::{Measurement, Subject, syscalls},
 };
 
 use crate::net;
@@ -422,5 +423,56 @@ fn too_many_peers_are_one_more_and_counted() {
         let other = |one: &Measurement| of(key)(one) && has("network.peer.address", "other")(one);
         assert_eq!(running.total(ATTEMPTS, other), 2.0);
         assert!(running.said.losses.iter().any(|loss| loss.cause == "peer_table_full"));
+    });
+}
+
+/// The process that accepts is the owner, not the one that listens, and not whose task the kernel's work
+/// happened on. The other object comes first and so forgets the socket first: that must do no harm.
+#[test]
+fn who_accepts_owns() {
+    in_namespace(|| {
+        let others = [&syscalls::SIGNAL];
+        let Some(mut running) = Running::start_after(&others, Features::probe(), |_| {}) else {
+            return;
+        };
+        let mut pair = Pair::start(IPV4);
+        let tgid: u32 = pair.server.ask("accept_in_child").parse().unwrap();
+        pair.client.order(&format!("connect {}", pair.address));
+        pair.client.order("send 1234");
+        pair.client.order("close");
+        let child = |one: &Measurement| matches!(one.subject, Subject::Process(process) if process.tgid == tgid);
+        running.until("the end of the accepted connection", |running| {
+            !running.observations(DURATION, child).is_empty()
+        });
+        let received = |one: &Measurement| child(one) && has(DIRECTION, "receive")(one);
+        assert_eq!(running.total(IO, received), 1234.0);
+        assert_eq!(running.total(ATTEMPTS, child), 1.0);
+        assert_eq!(running.total(ATTEMPTS, of(pair.server.key())), 0.0);
+    });
+}
+
+/// Without typed tracepoints and without iterators, what begins after the start is still exact.
+#[test]
+fn raw_tracepoints_serve_as_well() {
+    in_namespace(|| {
+        let features = Features { btf: false, ..Features::probe() };
+        let Some(mut running) = Running::start_after(&[], features, |_| {}) else { return };
+        let mut pair = Pair::start(IPV4);
+        pair.connect();
+        pair.server.order("lose 100");
+        pair.client.order("send 100000");
+        running.until("retransmits", |_| segments_sent_again() >= 2.0);
+        pair.server.order("lose_nothing");
+        pair.server.order("receive 100000");
+        assert_eq!(pair.client.ask("connect 127.0.0.1:9"), libc::ECONNREFUSED.to_string());
+        pair.client.order("close");
+        pair.server.order("await_end");
+        pair.server.order("close");
+        let client = pair.client.key();
+        running.until_ended(client, 1);
+        assert_eq!(running.total(RETRANSMITS, of(client)), segments_sent_again());
+        let refused = |one: &Measurement| of(client)(one) && has(ERROR, "ECONNREFUSED")(one);
+        assert_eq!(running.total(ATTEMPTS, refused), 1.0);
+        assert_eq!(running.total(ATTEMPTS, of(client)), 2.0);
     });
 }

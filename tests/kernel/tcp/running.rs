@@ -11,7 +11,7 @@ use shipwake::{
     kernel::{self, Loaded, SharedMaps, btf::Btf, features::Features},
     metric::Value,
     process::ProcessKey,
-    signals::{Batch, Collector, Measurement, Object, Setup, Subject, tcp as signal},
+    signals::{Batch, Collector, Measurement, Object, Setup, SignalDef, Subject, tcp as signal},
     time::Mono,
 };
 
@@ -24,18 +24,26 @@ pub struct Running {
     now: Mono,
     interval: Duration,
     _loaded: Loaded,
+    _others: Vec<Loaded>,
 }
 
 impl Running {
     /// Loads and attaches the object with a configuration that `change` may change; `None`, with the
     /// reason printed, where that is not allowed.
     pub fn start(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        Self::start_after(&[], Features::probe(), change)
+    }
+
+    /// The same on a kernel of which less is known, after the objects of other signals.
+    pub fn start_after(
+        others: &[&'static SignalDef],
+        features: Features,
+        change: impl FnOnce(&mut Config),
+    ) -> Option<Self> {
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
             println!("SKIPPED: needs root");
             return None;
         }
-        let Object::Own(object) = signal::SIGNAL.object else { panic!("owns its object") };
-        let features = Features::probe();
         let btf = Btf::of_kernel().ok();
         let offsets = btf.as_ref().map_or(shipwake_ebpf::offsets::Offsets::ABSENT, Btf::offsets);
         let mut config = Config::default();
@@ -50,15 +58,26 @@ impl Running {
         };
         let types = kernel::kernel_btf().ok();
         let shared = SharedMaps::new().ok();
-        let mut loaded =
-            kernel::load(&signal::SIGNAL, object, &setup, types.as_ref(), shared.as_ref())
-                .unwrap_or_else(|(error, health)| panic!("{error:?}\n{health:#?}"));
+        let load = |signal: &'static SignalDef| {
+            let Object::Own(object) = signal.object else { panic!("owns its object") };
+            let types = types.as_ref().filter(|_| features.btf);
+            kernel::load(signal, object, &setup, types, shared.as_ref())
+                .unwrap_or_else(|(error, health)| panic!("{error:?}\n{health:#?}"))
+        };
+        let others: Vec<Loaded> = others.iter().map(|signal| load(signal)).collect();
+        let mut loaded = load(&signal::SIGNAL);
         let refused: Vec<_> = loaded.health.iter().filter(|one| one.serving.is_none()).collect();
-        assert!(refused.is_empty(), "{refused:#?}");
+        assert!(!features.btf || refused.is_empty(), "{refused:#?}");
         let collector = (signal::SIGNAL.collector)(&mut loaded, &setup).unwrap();
         let interval = config.aggregate.interval.0;
-        let mut running =
-            Self { collector, said: Batch::default(), now: Mono::now(), interval, _loaded: loaded };
+        let mut running = Self {
+            collector,
+            said: Batch::default(),
+            now: Mono::now(),
+            interval,
+            _loaded: loaded,
+            _others: others,
+        };
         running.look();
         Some(running)
     }

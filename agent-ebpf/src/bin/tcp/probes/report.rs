@@ -135,20 +135,28 @@ pub fn commit(entry: &mut Connection, report: &Report) {
     }
 }
 
+/// Takes over what whoever accepted the connection noted. Must run before the socket is destroyed: then
+/// other objects forget it.
+#[inline(always)]
+pub fn adopt(sk: u64, entry: &mut Connection) {
+    if entry.owner.process.tgid != 0 {
+        return;
+    }
+    if let Some(owner) = SOCKETS.get_ptr(&sk) {
+        // SAFETY: a live map value of plain words.
+        let Owner { process, role, pad: _ } = unsafe { *owner };
+        entry.owner.process = process;
+        if entry.owner.role == ROLE_UNKNOWN {
+            entry.owner.role = role;
+        }
+    }
+}
+
 /// Whose the connection is: known from the beginning, noted by whoever accepted it, or, for one that
 /// nobody accepted, its listener's if that is one process.
 #[inline(always)]
 fn owner(sk: u64, entry: &mut Connection) -> Owner {
-    if entry.owner.process.tgid == 0 {
-        if let Some(owner) = SOCKETS.get_ptr(&sk) {
-            // SAFETY: a live map value of plain words.
-            let Owner { process, role, pad: _ } = unsafe { *owner };
-            entry.owner.process = process;
-            if entry.owner.role == ROLE_UNKNOWN {
-                entry.owner.role = role;
-            }
-        }
-    }
+    adopt(sk, entry);
     let mut owner = entry.owner;
     if owner.process.tgid == 0 && owner.role == ROLE_SERVER {
         if let Some(process) = listener::at(entry) {

@@ -140,6 +140,7 @@ fn closed(sk: u64) {
     // SAFETY: no arguments, no failure.
     entry.ended_ns = unsafe { bpf_ktime_get_ns() };
     entry.error = sock::error(sk, o);
+    report::adopt(sk, entry);
     if entry.flags & FLAG_LISTENER != 0 {
         listener::forget(entry);
         entry.flags &= !FLAG_LISTENER;
