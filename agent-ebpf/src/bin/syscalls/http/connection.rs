@@ -13,7 +13,7 @@ use shipwake_ebpf::{
 use super::{
     emit,
     gather::{Io, gather},
-    head::{self, Start},
+    head,
     scratch::{Scratch, WINDOW},
     table,
 };
@@ -107,18 +107,18 @@ fn request(c: *mut Connection, s: *mut Scratch, io: &Io, first: Option<u64>) {
     connection.exchange.request_bytes += io.bytes;
     connection.exchange.request_end_ns = io.now;
     let total = u64::from(before) + got;
-    match head::start(s, total) {
-        Start::Request | Start::Undecided => {}
-        Start::Response if connection.exchange.origin.sequence == 1 => {
-            let origin = &mut connection.exchange.origin;
+    let origin = &mut connection.exchange.origin;
+    match head::http_start(total) {
+        head::REQUEST | head::UNDECIDED => {}
+        head::RESPONSE if origin.sequence == 1 => {
             origin.sequence = 0;
             origin.role = table::opposite(origin.role);
             connection.exchange.head_kept = 0;
             connection.state = STATE_IDLE;
             return;
         }
-        Start::Foreign if connection.exchange.origin.sequence == 1 => {
-            table::ignore(connection.exchange.origin.connection);
+        head::FOREIGN if origin.sequence == 1 => {
+            table::ignore(origin.connection);
             return;
         }
         _ => {
@@ -136,15 +136,15 @@ fn request(c: *mut Connection, s: *mut Scratch, io: &Io, first: Option<u64>) {
         return;
     }
     let behind = u64::from(before) + io.bytes - end;
-    match head::body_length(s) {
-        Some(length) if behind <= length => {
-            connection.body_left = length - behind;
-            connection.exchange.head_total = end as u32;
-            connection.state = STATE_WAITING;
-            keep(connection, s, end);
-        }
-        _ => hand_over(c, s, total),
+    let length = head::body_length(s);
+    if length == head::UNKNOWN || behind > length {
+        hand_over(c, s, total);
+        return;
     }
+    connection.body_left = length - behind;
+    connection.exchange.head_total = end as u32;
+    connection.state = STATE_WAITING;
+    keep(connection, s, end);
 }
 
 /// Copies the first bytes of a head from the scratch room to where they are kept.
@@ -205,70 +205,48 @@ fn response(c: *mut Connection, s: *mut Scratch, io: &Io) {
 fn status(c: *mut Connection, s: *mut Scratch, io: &Io) {
     // SAFETY: a checked map value.
     let connection = unsafe { &mut *c };
-    let before = connection.status_kept;
-    let got = gather(io, 0, STATUS_LINE) as u32;
-    let mut index = before;
-    while index < STATUS_LINE {
-        if index - before >= got {
-            break;
-        }
-        // SAFETY: both indexes are below `STATUS_LINE`.
-        unsafe {
-            let byte =
-                (&raw const (*s).data).cast::<u8>().add((index - before) as usize & 15).read();
-            (&raw mut connection.status_line).cast::<u8>().add(index as usize).write(byte);
-        }
-        index += 1;
+    // SAFETY: the room is longer than a status line.
+    let line = unsafe { &mut *(&raw mut (*s).data).cast::<[u8; STATUS_LINE as usize]>() };
+    let before = connection.status_kept & 15;
+    if before != 0 {
+        *line = connection.status_line;
     }
-    connection.status_kept = index;
-    if got == 0 || !is_prefix(&connection.status_line, index) {
+    let got = gather(io, before, STATUS_LINE.wrapping_sub(before));
+    connection.status_line = *line;
+    let kept = before + got as u32;
+    connection.status_kept = kept;
+    let [a, b, c4, d, e, f, g, version, space, hundreds, tens, ones] = *line;
+    let word = u64::from_le_bytes([a, b, c4, d, e, f, g, version]);
+    // Of a line that is not whole only what is there is compared.
+    let there = if kept >= 7 { head::SEVEN } else { (1 << (8 * (kept & 7))) - 1 };
+    let fits = (word ^ u64::from_le_bytes(*b"HTTP/1.\0")) & there == 0;
+    let digits = [hundreds, tens, ones].map(|digit| u32::from(digit.wrapping_sub(b'0')));
+    let whole = kept >= STATUS_LINE;
+    let number = digits[0] < 10 && digits[1] < 10 && digits[2] < 10;
+    if got == 0 || !fits || (whole && (space != b' ' || !number)) {
         table::ignore(connection.exchange.origin.connection);
         return;
     }
-    if index < STATUS_LINE {
+    if !whole {
         return;
     }
-    let [.., hundreds, tens, ones] = connection.status_line;
-    let digits = [hundreds, tens, ones].map(|digit| u32::from(digit.wrapping_sub(b'0')));
     let status = digits[0] * 100 + digits[1] * 10 + digits[2];
-    let method = [connection.head[0], connection.head[1], connection.head[2], connection.head[3]];
+    let [m0, m1, m2, m3, ..] = connection.head;
+    let is_connect = [m0, m1, m2, m3] == *b"CONN";
     connection.exchange.status = status;
-    if status == 101 || (method == *b"CONN" && status / 100 == 2) {
+    if status == 101 || (is_connect && status / 100 == 2) {
         // From here on the connection speaks something else.
         emit::exchange(c, END_NEXT);
         table::ignore(connection.exchange.origin.connection);
     } else if status < 200 {
         replay(c, s);
         if before != 0 {
-            // SAFETY: this CPU's scratch room; the status line fits.
-            unsafe { (&raw mut (*s).data).cast::<[u8; 12]>().write(connection.status_line) };
+            *line = connection.status_line;
             describe(s, io, u64::from(before));
             emit::segment(c, s, u64::from(before));
         }
         segment(c, s, io);
     }
-}
-
-/// Whether the first `length` bytes may be those of `HTTP/1.x NNN`.
-#[inline(always)]
-fn is_prefix(line: &[u8; 12], length: u32) -> bool {
-    const PATTERN: &[u8; 12] = b"HTTP/1.# ###";
-    let mut index = 0;
-    while index < STATUS_LINE as usize {
-        if index as u32 >= length {
-            return true;
-        }
-        let fits = if PATTERN[index] == b'#' {
-            line[index].is_ascii_digit()
-        } else {
-            line[index] == PATTERN[index]
-        };
-        if !fits {
-            return false;
-        }
-        index += 1;
-    }
-    true
 }
 
 /// Goes over to the exact path with what is in the scratch room: the request so far.

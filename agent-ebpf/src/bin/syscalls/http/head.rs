@@ -5,18 +5,17 @@ use shipwake_ebpf::http::HEAD_KEPT;
 
 /// Longest method that is taken for one.
 const METHOD: u32 = 32;
+/// Longest head that the fast path reads: the verifier walks through every step of the search.
+const LONGEST: usize = HEAD_KEPT + 2048;
 
-/// What the first bytes of a connection are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// A token and a space: a request as far as one can tell before the response.
-    Request,
-    /// A token so far.
-    Undecided,
-    /// `HTTP/1.`: a response.
-    Response,
-    Foreign,
-}
+/// A token and a space: a request as far as one can tell before the response.
+pub const REQUEST: u32 = 1;
+/// A token so far.
+pub const UNDECIDED: u32 = 2;
+/// `HTTP/1.`: a response.
+pub const RESPONSE: u32 = 3;
+/// Nothing of HTTP/1.
+pub const FOREIGN: u32 = 4;
 
 /// Characters of a token (RFC 9110 §5.6.2) as bits, for code points 0–63 and 64–127.
 const TOKEN: [u64; 2] = [token_bits(0), token_bits(64)];
@@ -52,44 +51,41 @@ const fn token_bits(from: u8) -> u64 {
     bits
 }
 
-/// Judges the first `length` bytes in the scratch room.
-#[inline(always)]
-pub fn start(scratch: *mut Scratch, length: u64) -> Start {
-    const SLASH: u64 = 0x00ff_ffff_ffff_ffff;
+/// What the first `length` bytes in the scratch room are: one of the constants above.
+///
+/// Like the functions below a global function with plain arguments, which the verifier judges once and not
+/// once per way to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn http_start(length: u64) -> u32 {
+    let Some(scratch) = scratch() else { return UNDECIDED };
     // SAFETY: the room is longer than 8 bytes.
     let word = unsafe { (&raw const (*scratch).data).cast::<u64>().read_unaligned() };
-    if word & SLASH == u64::from_le_bytes(*b"HTTP/1.\0") {
-        return Start::Response;
+    if word & SEVEN == u64::from_le_bytes(*b"HTTP/1.\0") {
+        return RESPONSE;
     }
     let mut index = 0;
     while index <= METHOD {
         if u64::from(index) >= length {
-            return Start::Undecided;
+            return UNDECIDED;
         }
         let byte = at(scratch, index);
         if byte == b' ' {
-            return if index == 0 { Start::Foreign } else { Start::Request };
+            return if index == 0 { FOREIGN } else { REQUEST };
         }
-        // Constants rather than a table in memory: a shift by the low six bits.
         let bits = if byte < 64 { TOKEN[0] } else { TOKEN[1] };
         if byte >= 128 || bits >> (byte & 63) & 1 == 0 {
-            // `HTTP/` byte by byte: the solidus is no token character.
-            let response = b"HTTP/1.";
-            return if byte == b'/'
-                && index == 4
-                && word as u32 == u32::from_le_bytes(*b"HTTP")
-                && length < response.len() as u64
-            {
-                Start::Undecided
-            } else {
-                Start::Foreign
-            };
+            // A response byte by byte: the solidus is no token character.
+            let response = length < 7 && word as u32 == u32::from_le_bytes(*b"HTTP");
+            return if response && index == 4 && byte == b'/' { UNDECIDED } else { FOREIGN };
         }
         index += 1;
     }
-    Start::Foreign
+    FOREIGN
 }
 
+/// The first seven bytes of a word.
+pub const SEVEN: u64 = 0x00ff_ffff_ffff_ffff;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 const LF: u64 = ONES * b'\n' as u64;
@@ -112,8 +108,6 @@ const fn first(mask: u64) -> u32 {
 
 /// Looks for the end of the head in `scratch.data[..length]`, eight bytes at a time, and for the fields
 /// that tell the length of the body. The bytes behind `length` must be zero.
-///
-/// A global function with plain arguments: the verifier judges it once, not once per way to it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn http_scan(length: u64) -> u64 {
@@ -127,7 +121,7 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
     let length = core::hint::black_box(length) as usize & (2 * WINDOW - 1);
     let (mut lf_before, mut cr_before) = (0, 0);
     let mut at = 0;
-    while at < HEAD_KEPT + WINDOW {
+    while at < LONGEST {
         if at >= length {
             break;
         }
@@ -148,12 +142,12 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
             found.end = at as u32 + first(end) + 1;
             break;
         }
-        let mut rest = lf;
-        let mut line = 0;
-        while line < 4 && rest != 0 {
-            field(data, at + (first(rest) as usize & 7) + 1, found);
-            rest &= rest - 1;
-            line += 1;
+        field(data, at + (first(lf) as usize & 7) + 1, found);
+        let second = lf & (lf - 1);
+        if second != 0 {
+            field(data, at + (first(second) as usize & 7) + 1, found);
+            // No field is so short that a third line begins within eight bytes.
+            found.unsized_body |= u32::from(second & (second - 1) != 0);
         }
         (lf_before, cr_before) = (lf, cr);
         at += 8;
@@ -180,37 +174,43 @@ fn field(data: *const u8, at: usize, found: &mut super::scratch::Scan) {
     }
 }
 
-/// Length of the body as the head says; `None` when only a real parser can tell.
-#[inline(always)]
-pub fn body_length(scratch: *mut Scratch) -> Option<u64> {
-    // SAFETY: plain fields of a map value.
-    let (start, unsized_body) =
-        unsafe { ((*scratch).scan.length_at, (*scratch).scan.unsized_body) };
-    if unsized_body != 0 {
-        return None;
-    }
-    if start == 0 {
-        return Some(0);
-    }
+/// The answer of [`http_body_length`] when only a real parser can tell.
+pub const UNKNOWN: u64 = u64::MAX;
+
+/// Length of the body, as the head says that [`http_scan`] went through.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn http_body_length(start: u32) -> u64 {
+    let Some(scratch) = scratch() else { return UNKNOWN };
     let (mut value, mut digits, mut index) = (0u64, 0, 0);
     // Eighteen digits do not overflow; the rest is room for white space.
     while index < 24 {
-        let byte = at(scratch, start + index);
+        let byte = at(scratch, start.wrapping_add(index));
         if byte.is_ascii_digit() {
             value = value * 10 + u64::from(byte - b'0');
             digits += 1;
         } else if digits > 0 {
-            return if digits <= 18 && (byte == b'\r' || byte == b'\n') {
-                Some(value)
-            } else {
-                None
-            };
+            let over = byte == b'\r' || byte == b'\n';
+            return if digits <= 18 && over { value } else { UNKNOWN };
         } else if byte != b' ' && byte != b'\t' {
-            return None;
+            return UNKNOWN;
         }
         index += 1;
     }
-    None
+    UNKNOWN
+}
+
+/// Length of the body of the head that was just searched.
+#[inline(always)]
+pub fn body_length(scratch: *const Scratch) -> u64 {
+    // SAFETY: plain fields of a map value.
+    let (start, unsized_body) =
+        unsafe { ((*scratch).scan.length_at, (*scratch).scan.unsized_body) };
+    match (unsized_body, start) {
+        (0, 0) => 0,
+        (0, start) => http_body_length(start),
+        _ => UNKNOWN,
+    }
 }
 
 #[inline(always)]

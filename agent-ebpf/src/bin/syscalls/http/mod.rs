@@ -24,7 +24,6 @@ use shipwake_ebpf::{
 
 use self::{
     gather::{Io, gather},
-    head::Start,
     scratch::WINDOW,
 };
 use crate::globals;
@@ -69,12 +68,12 @@ pub fn io<const BTF: bool>(kind: u8, registers: *const u8, bytes: u64, process: 
         None => {
             let got = gather(&io, 0, WINDOW as u32);
             let role = if input { ROLE_SERVER } else { ROLE_CLIENT };
-            match head::start(scratch, got) {
-                Start::Request | Start::Undecided if got != 0 => {
+            match head::http_start(got) {
+                head::REQUEST | head::UNDECIDED if got != 0 => {
                     let Some(connection) = table::watch(sk, scratch, process, role) else { return };
                     (connection, Some(got))
                 }
-                Start::Response => {
+                head::RESPONSE => {
                     table::watch(sk, scratch, process, table::opposite(role));
                     return;
                 }
