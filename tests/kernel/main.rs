@@ -2,8 +2,10 @@
 //! One module per object.
 
 mod http;
+mod http_capture;
 mod net;
 mod offsets;
 mod process;
 mod raw;
+mod syscalls;
 mod tcp;

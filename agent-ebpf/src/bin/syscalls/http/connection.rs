@@ -127,6 +127,11 @@ fn request(c: *mut Connection, s: *mut Scratch, io: &Io, first: Option<u64>) {
         }
     }
     let end = head::http_scan(total);
+    // What speaks HTTP/1 once goes on to do so; only the first line of a connection can be chance.
+    if connection.exchange.origin.sequence == 1 && !head::is_request_line(s) {
+        table::ignore(connection.exchange.origin.connection);
+        return;
+    }
     if end == 0 {
         if total >= HEAD_KEPT as u64 || got < io.bytes {
             hand_over(c, s, total);

@@ -59,8 +59,8 @@ const fn token_bits(from: u8) -> u64 {
 #[inline(never)]
 pub extern "C" fn http_start(length: u64) -> u32 {
     let Some(scratch) = scratch() else { return UNDECIDED };
-    // SAFETY: the room is longer than 8 bytes.
-    let word = unsafe { (&raw const (*scratch).data).cast::<u64>().read_unaligned() };
+    // SAFETY: the room is longer than 8 bytes and lies at a multiple of 8.
+    let word = unsafe { (&raw const (*scratch).data).cast::<u64>().read() };
     if word & SEVEN == u64::from_le_bytes(*b"HTTP/1.\0") {
         return RESPONSE;
     }
@@ -118,6 +118,7 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
     found.end = 0;
     found.length_at = 0;
     found.unsized_body = 0;
+    found.line_end = 0;
     let length = core::hint::black_box(length) as usize & (2 * WINDOW - 1);
     let (mut lf_before, mut cr_before) = (0, 0);
     let mut at = 0;
@@ -125,8 +126,8 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
         if at >= length {
             break;
         }
-        // SAFETY: see above.
-        let word = unsafe { data.add(at).cast::<u64>().read_unaligned() };
+        // SAFETY: see above; room and index are multiples of 8.
+        let word = unsafe { data.add(at).cast::<u64>().read() };
         let lines = word ^ LF;
         if lines.wrapping_sub(ONES) & !lines & HIGH == 0 {
             lf_before = 0;
@@ -134,6 +135,9 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
             continue;
         }
         let (lf, cr) = (zero_bytes(lines), zero_bytes(word ^ CR));
+        if found.line_end == 0 {
+            found.line_end = at as u32 + first(lf);
+        }
         let after_lf = lf << 8 | lf_before >> 56;
         let after_lf_any = lf << 16 | lf_before >> 48;
         let after_cr = cr << 8 | cr_before >> 56;
@@ -159,6 +163,12 @@ pub extern "C" fn http_scan(length: u64) -> u64 {
 #[inline(always)]
 fn field(data: *const u8, at: usize, found: &mut super::scratch::Scan) {
     // SAFETY: `at` is at most a window and a head, and the room is longer by more than 16.
+    let initial = unsafe { data.add(at).read() } | 0x20;
+    // A word at any address is read byte by byte on this target: not for every line.
+    if initial != b'c' && initial != b't' {
+        return;
+    }
+    // SAFETY: as above.
     let name = unsafe { data.add(at).cast::<u64>().read_unaligned() } | SMALL;
     if name == u64::from_le_bytes(*b"content-") {
         // SAFETY: as above.
@@ -172,6 +182,25 @@ fn field(data: *const u8, at: usize, found: &mut super::scratch::Scan) {
     } else if name == u64::from_le_bytes(*b"transfer") {
         found.unsized_body = 1;
     }
+}
+
+/// Whether the first line of the head that was just searched ends like one of HTTP/1, or has not ended yet.
+#[inline(always)]
+pub fn is_request_line(scratch: *const Scratch) -> bool {
+    // SAFETY: a plain field of a map value.
+    let mut end = unsafe { (*scratch).scan.line_end };
+    if end == 0 {
+        return true;
+    }
+    if at(scratch, end.wrapping_sub(1)) == b'\r' {
+        end = end.wrapping_sub(1);
+    }
+    let from = core::hint::black_box(end.wrapping_sub(8)) as usize & (2 * WINDOW - 1);
+    // SAFETY: the mask keeps the index inside the room, which is longer than it by more than 8.
+    let version = unsafe {
+        (&raw const (*scratch).data).cast::<u8>().add(from).cast::<u64>().read_unaligned()
+    };
+    version & SEVEN == u64::from_le_bytes(*b"HTTP/1.\0")
 }
 
 /// The answer of [`http_body_length`] when only a real parser can tell.

@@ -20,6 +20,8 @@ pub struct Scratch {
     pub data: [u8; DATA],
 }
 
+const _: () = assert!(core::mem::offset_of!(Scratch, data).is_multiple_of(8));
+
 /// What is known of a head.
 #[repr(C)]
 pub struct Scan {
@@ -29,7 +31,8 @@ pub struct Scan {
     pub length_at: u32,
     /// Not 0 when the length of the body cannot be told from one `Content-Length`.
     pub unsized_body: u32,
-    pub pad: u32,
+    /// Where the line feed of the first line is; 0 when there is none.
+    pub line_end: u32,
 }
 
 #[map]
