@@ -76,30 +76,38 @@ pub struct LossState {
     pub count: u64,
 }
 
-/// Every process and where it belongs.
+/// Every process and where it belongs. Services stand once, however many processes they have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ps {
-    pub processes: Vec<ProcessRow>,
+    pub services: Vec<Service>,
+    pub processes: Vec<Process>,
     /// Processes whose executable could not be read: what is said about them may be less than there is.
     pub denied: u64,
 }
 
-/// One process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProcessRow {
-    pub pid: u32,
-    pub executable: Option<String>,
-    pub argv0: Option<String>,
-    /// Resource attributes of its service instance, sorted by key.
+/// One service instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Resource attributes, sorted by key.
     pub attributes: Vec<AttributeRow>,
 }
 
-impl ProcessRow {
+impl Service {
     /// The value under `key`.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|attribute| attribute.key == key);
         found.map(|attribute| attribute.value.as_str())
     }
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    pub pid: u32,
+    pub executable: Option<String>,
+    pub argv0: Option<String>,
+    /// Index into [`Ps::services`].
+    pub service: usize,
 }
 
 /// A resource attribute and where it was found.

@@ -1,19 +1,19 @@
 //! Which service every process belongs to: from a running engine, or by a look of its own.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::core::Core;
 use crate::{
-    api::model::{AttributeRow, ProcessRow, Ps},
+    api::model::{AttributeRow, Process, Ps, Service},
     config::Config,
     engine::{Engine, Input},
     process,
     signals::Batch,
     telemetry::Counters,
     time::Mono,
-    workload::{Entry, SourceHealth, SourceState},
+    workload::{Entry, Resource, SourceHealth, SourceState},
 };
 
 /// Pause between two looks at the state of the sources.
@@ -21,26 +21,33 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the engine knows, by process id. `denied` counts processes that could not be read fully.
 pub fn known(engine: &Engine, denied: u64) -> Ps {
-    let mut processes: Vec<ProcessRow> =
-        engine.workloads().dump().into_iter().map(|entry| row(engine, entry)).collect();
-    processes.sort_by_key(|row| row.pid);
-    Ps { processes, denied }
+    let mut ps = Ps { denied, ..Ps::default() };
+    let mut indices = HashMap::new();
+    for entry in engine.workloads().dump() {
+        let Entry { process, workload, executable, resource } = entry;
+        let service = *indices.entry(workload).or_insert_with(|| {
+            ps.services.push(service(&resource));
+            ps.services.len() - 1
+        });
+        let argv0 = engine.processes().get(process).and_then(|known| known.info.argv0.clone());
+        ps.processes.push(Process {
+            pid: process.tgid,
+            executable: executable.map(|path| path.to_string()),
+            argv0: argv0.map(|argv0| argv0.to_string()),
+            service,
+        });
+    }
+    ps.processes.sort_by_key(|process| process.pid);
+    ps
 }
 
-fn row(engine: &Engine, entry: Entry) -> ProcessRow {
-    let Entry { process, workload: _, executable, resource } = entry;
-    let argv0 = engine.processes().get(process).and_then(|known| known.info.argv0.clone());
+fn service(resource: &Resource) -> Service {
     let attributes = resource.attributes.iter().map(|(key, value, source)| AttributeRow {
         key: key.to_string(),
         value: value.to_string(),
         source: (*source).to_owned(),
     });
-    ProcessRow {
-        pid: process.tgid,
-        executable: executable.map(|path| path.to_string()),
-        argv0: argv0.map(|argv0| argv0.to_string()),
-        attributes: attributes.collect(),
-    }
+    Service { attributes: attributes.collect() }
 }
 
 /// Looks at `/proc` and asks the sources once, with the code of the running agent. Needs no BPF; without

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         self, ClientError,
-        model::{ProcessRow, Ps},
+        model::{AttributeRow, Process, Ps, Service},
     },
     app,
     config::Config,
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<Code, Failure> {
         }
     }
     match (args.json, args.explain) {
-        (true, _) => print_json(&ps)?,
+        (true, _) => print_json(&Listing::new(&ps))?,
         (false, true) => print(&explained(&ps))?,
         (false, false) => print(&listed(&ps))?,
     }
@@ -68,6 +68,38 @@ fn find(config: &Config) -> Result<Ps, Failure> {
     }
 }
 
+/// A process with its service, which the answer keeps apart.
+struct Row<'a> {
+    process: &'a Process,
+    service: &'a Service,
+}
+
+fn rows(ps: &Ps) -> impl Iterator<Item = Row<'_>> {
+    static NONE: Service = Service { attributes: Vec::new() };
+    ps.processes.iter().map(|process| {
+        let service = ps.services.get(process.service).unwrap_or(&NONE);
+        Row { process, service }
+    })
+}
+
+impl Row<'_> {
+    fn name(&self) -> &str {
+        let Process { executable, argv0, .. } = self.process;
+        executable.as_deref().or(argv0.as_deref()).unwrap_or("-")
+    }
+
+    /// Where the process runs: pod, container or unit.
+    fn place(&self) -> &str {
+        let keys = ["k8s.pod.name", "container.name", "container.id", "shipwake.systemd.unit"];
+        let found = keys.iter().find_map(|key| self.service.attribute(key)).unwrap_or("-");
+        let is_id = self.service.attribute("container.id") == Some(found);
+        if is_id { found.get(..SHORT_ID).unwrap_or(found) } else { found }
+    }
+}
+
+/// As many digits as people write of a commit or a container.
+const SHORT_ID: usize = 12;
+
 /// One line per process.
 fn listed(ps: &Ps) -> String {
     let head = [
@@ -80,34 +112,29 @@ fn listed(ps: &Ps) -> String {
         "PLACE",
         "EXECUTABLE",
     ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for row in &ps.processes {
-        let attribute = |key: &str| row.attribute(key).unwrap_or("-").to_owned();
-        let revision: String =
-            attribute("vcs.ref.head.revision").chars().take(SHORT_REVISION).collect();
-        rows.push(vec![
-            row.pid.to_string(),
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for row in rows(ps) {
+        let attribute = |key: &str| row.service.attribute(key).unwrap_or("-").to_owned();
+        lines.push(vec![
+            row.process.pid.to_string(),
             attribute("service.name"),
             attribute("service.namespace"),
             attribute("service.version"),
-            revision,
+            attribute("vcs.ref.head.revision").chars().take(SHORT_ID).collect(),
             attribute("deployment.environment.name"),
-            place(row).to_owned(),
-            name(row).to_owned(),
+            row.place().to_owned(),
+            row.name().to_owned(),
         ]);
     }
-    table(&rows) + &remark(ps)
+    table(&lines) + &remark(ps)
 }
-
-/// As many digits as people write of a commit.
-const SHORT_REVISION: usize = 12;
 
 /// A paragraph per process: every attribute with its source.
 fn explained(ps: &Ps) -> String {
     let mut text = String::new();
-    for row in &ps.processes {
-        text.push_str(&format!("{} {}\n", row.pid, name(row)));
-        let attributes = row.attributes.iter().map(|attribute| {
+    for row in rows(ps) {
+        text.push_str(&format!("{} {}\n", row.process.pid, row.name()));
+        let attributes = row.service.attributes.iter().map(|attribute| {
             let value = format!("= {}", attribute.value);
             vec![format!("  {}", attribute.key), value, format!("({})", attribute.source)]
         });
@@ -117,20 +144,31 @@ fn explained(ps: &Ps) -> String {
     text + &remark(ps)
 }
 
-/// Where the process runs: container or unit.
-fn place(row: &ProcessRow) -> &str {
-    let keys = ["k8s.pod.name", "container.name", "container.id", "shipwake.systemd.unit"];
-    let found = keys.iter().find_map(|key| row.attribute(key)).unwrap_or("-");
-    // Of a container without a name, as much of its id as people use.
-    if row.attribute("container.id") == Some(found) {
-        found.get(..12).unwrap_or(found)
-    } else {
-        found
-    }
+/// What `--json` shows: every process with its attributes.
+#[derive(serde::Serialize)]
+struct Listing<'a> {
+    processes: Vec<Listed<'a>>,
+    denied: u64,
 }
 
-fn name(row: &ProcessRow) -> &str {
-    row.executable.as_deref().or(row.argv0.as_deref()).unwrap_or("-")
+#[derive(serde::Serialize)]
+struct Listed<'a> {
+    pid: u32,
+    executable: Option<&'a str>,
+    argv0: Option<&'a str>,
+    attributes: &'a [AttributeRow],
+}
+
+impl<'a> Listing<'a> {
+    fn new(ps: &'a Ps) -> Self {
+        let processes = rows(ps).map(|Row { process, service }| Listed {
+            pid: process.pid,
+            executable: process.executable.as_deref(),
+            argv0: process.argv0.as_deref(),
+            attributes: &service.attributes,
+        });
+        Self { processes: processes.collect(), denied: ps.denied }
+    }
 }
 
 fn remark(ps: &Ps) -> String {
@@ -151,16 +189,20 @@ mod tests {
             value: value.to_owned(),
             source: source.to_owned(),
         };
-        let row = ProcessRow {
+        let process = Process {
             pid: 42,
             executable: Some("/usr/bin/shop".to_owned()),
             argv0: None,
+            service: 0,
+        };
+        let service = Service {
             attributes: vec![
+                attribute("container.id", &"0123456789abcdef".repeat(4), "cgroup"),
                 attribute("service.name", "shop", "environment OTEL_SERVICE_NAME"),
                 attribute("vcs.ref.head.revision", "0123456789abcdef0123", "label x"),
             ],
         };
-        Ps { processes: vec![row], denied: 1 }
+        Ps { services: vec![service], processes: vec![process], denied: 1 }
     }
 
     #[test]
@@ -168,7 +210,10 @@ mod tests {
         let text = listed(&ps());
         let line = text.lines().nth(1).unwrap();
         let cells: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(cells, ["42", "shop", "-", "-", "0123456789ab", "-", "-", "/usr/bin/shop"]);
+        assert_eq!(
+            cells,
+            ["42", "shop", "-", "-", "0123456789ab", "-", "0123456789ab", "/usr/bin/shop"]
+        );
         assert!(text.ends_with("1 of them hide their executable; root may see more\n"), "{text}");
     }
 
