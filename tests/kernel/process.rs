@@ -334,6 +334,26 @@ fn check_leader(twin: Twin) {
     assert_eq!(own_ends, 0, "threads of this program have ended meanwhile, this program has not");
 }
 
+/// `/proc` shows such a process as a zombie without memory; its threads know better.
+#[test]
+fn a_process_whose_leader_has_ended_is_still_described() {
+    let pid = raw::leader_ends_alone().unwrap();
+    let start = Instant::now();
+    let is_zombie = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
+    while !is_zombie() {
+        assert!(start.elapsed() < DEADLINE, "the leader never ended");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let info = shipwake::process::see(pid);
+    Command::new("kill").arg(pid.to_string()).status().unwrap();
+    raw::wait(pid).unwrap();
+    let (info, own) = (info.unwrap(), shipwake::process::see(std::process::id()).unwrap());
+    assert!(info.executable.is_some());
+    assert_eq!((info.executable, info.argv0), (own.executable, own.argv0));
+    assert_eq!((info.cgroup, info.pid_namespace), (own.cgroup, own.pid_namespace));
+    assert_eq!(info.parent_tgid, Some(std::process::id()));
+}
+
 #[test]
 fn an_exec_from_another_thread_keeps_the_process() {
     let Some(mut running) = Running::start() else { return };

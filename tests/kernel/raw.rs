@@ -20,6 +20,12 @@ extern "C" fn later(code: *mut libc::c_void) -> *mut libc::c_void {
     end_thread(code as usize as i32)
 }
 
+extern "C" fn wait_for_signal(_: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: no argument.
+    unsafe { libc::pause() };
+    end_thread(96)
+}
+
 extern "C" fn execute(path: *mut libc::c_void) -> *mut libc::c_void {
     let path = path.cast::<libc::c_char>().cast_const();
     let args = [path, ptr::null()];
@@ -53,6 +59,14 @@ pub fn leader_ends_first(leader: i32, others: usize) -> io::Result<u32> {
             thread(later, 3);
         }
         end_thread(leader)
+    })
+}
+
+/// A process whose main thread has ended while another goes on until a signal comes.
+pub fn leader_ends_alone() -> io::Result<u32> {
+    fork(|| {
+        thread(wait_for_signal, 0);
+        end_thread(0);
     })
 }
 

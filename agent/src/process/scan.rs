@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat, readlinkat},
+    fs::{CWD, Dir, Mode, OFlags, openat, readlinkat},
     io::Errno,
 };
 
@@ -133,14 +133,33 @@ impl Directory {
         let key = ProcessKey { tgid: self.tgid, start_ticks: stat.start_ticks };
         let mut info = ProcessInfo::new(key, at);
         info.parent_tgid = Some(stat.parent_tgid).filter(|parent| *parent != 0);
-        let executable = self.executable();
+        let thread = if stat.is_exiting() { self.living_thread(buffer) } else { None };
+        let alive = thread.as_ref().unwrap_or(self);
+        let executable = alive.executable();
         let denied = matches!(executable, Err(Errno::ACCESS | Errno::PERM));
         info.executable = executable.ok();
-        info.argv0 = self.argv0(buffer);
-        info.cgroup.path = self.cgroup(buffer);
+        info.argv0 = alive.argv0(buffer);
+        info.cgroup.path = alive.cgroup(buffer);
         info.uid = self.uid(buffer);
-        info.pid_namespace = self.pid_namespace();
+        info.pid_namespace = alive.pid_namespace();
         Some((info, denied))
+    }
+
+    /// A thread that is not ending, of a process whose leader has ended.
+    fn living_thread(&self, buffer: &mut [u8; BUFFER]) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tasks = openat(&self.directory, "task", flags, Mode::empty()).ok()?;
+        for entry in Dir::read_from(&tasks).ok()?.flatten() {
+            let Some(tid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let Some(thread) = Self::open(tasks.as_fd(), tid) else { continue };
+            if thread.stat(buffer).is_some_and(|stat| !stat.is_exiting()) {
+                return Some(thread);
+            }
+        }
+        None
     }
 
     fn read<'b>(&self, name: &str, buffer: &'b mut [u8; BUFFER]) -> Option<&'b [u8]> {
