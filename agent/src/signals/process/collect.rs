@@ -28,8 +28,13 @@ use crate::{
 const BUSY: Duration = Duration::from_millis(5);
 /// Pause on a quiet host.
 const QUIET: Duration = Duration::from_millis(50);
-/// Most records per visit. What is left is fetched after [`BUSY`]; nothing else of the agent waits long.
+/// Pause when a visit left something behind.
+const FULL: Duration = Duration::from_millis(1);
+/// Most records per visit, so that nothing else of the agent waits long.
 const VISIT: usize = 4096;
+/// Most looks at `/proc` per visit, at about 50 µs each. In a burst beyond that the kernel's own words must
+/// do: most of such processes are gone anyway.
+const LOOKS: usize = 256;
 /// Distinct strings that are shared between processes.
 const SHARED_STRINGS: usize = 4096;
 
@@ -49,6 +54,8 @@ struct Lookup {
     proc: OwnedFd,
     buffer: Box<[u8; BUFFER]>,
     strings: Strings,
+    /// What is left of [`LOOKS`] in this visit.
+    looks: usize,
 }
 
 impl ProcessCollector {
@@ -64,6 +71,7 @@ impl ProcessCollector {
                 proc: process::open_dir(CWD, Path::new("/proc"))?,
                 buffer: Box::new([0; BUFFER]),
                 strings: Strings::default(),
+                looks: LOOKS,
             },
             labels: ExitLabels::default(),
             unlabelled: LabelSet::empty(),
@@ -74,6 +82,7 @@ impl ProcessCollector {
 
     fn fetch(&mut self, limit: usize, out: &mut Batch) -> usize {
         let Self { ring, lookup, labels, unlabelled, ended, .. } = self;
+        lookup.looks = LOOKS;
         let mut malformed = 0;
         let count = ring.drain(limit, |bytes| match decode(bytes) {
             Some(Record::Exec { head, executable, argv0, cgroup_names }) => {
@@ -111,7 +120,11 @@ impl Collector for ProcessCollector {
 
     fn collect(&mut self, now: Mono, out: &mut Batch) {
         let count = self.fetch(VISIT, out);
-        self.pause = if count > 0 { BUSY } else { (self.pause * 2).min(QUIET) };
+        self.pause = match count {
+            VISIT => FULL,
+            0 => (self.pause * 2).min(QUIET),
+            _ => BUSY,
+        };
         self.drops.collect(now, &mut out.losses);
     }
 
@@ -144,7 +157,10 @@ impl Lookup {
             // The root has no name.
             info.cgroup.path = self.strings.share(b"/");
         }
-        self.look(&mut info);
+        if let Some(left) = self.looks.checked_sub(1) {
+            self.looks = left;
+            self.look(&mut info);
+        }
         info
     }
 
