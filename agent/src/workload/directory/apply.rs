@@ -93,9 +93,13 @@ impl Directory {
         applied
     }
 
+    /// Something that is told about all these workloads changed.
     fn refresh_where(&mut self, is_meant: impl Fn(&super::Workload) -> bool) -> Vec<WorkloadId> {
-        let mut ids: Vec<_> =
-            self.workloads.iter().filter(|(_, one)| is_meant(one)).map(|(id, _)| *id).collect();
+        let mut ids = Vec::new();
+        for (id, one) in self.workloads.iter_mut().filter(|(_, one)| is_meant(one)) {
+            one.is_stale = true;
+            ids.push(*id);
+        }
         ids.sort_unstable();
         ids.retain(|id| self.refresh(*id, None));
         ids

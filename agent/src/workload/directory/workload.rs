@@ -33,6 +33,8 @@ pub(super) struct Workload {
     /// Since when it has no members.
     pub ended: Option<Mono>,
     pub resource: Arc<Resource>,
+    /// Something that the resource is made of changed since it was worked out.
+    pub is_stale: bool,
 }
 
 /// Programs that start the service and are not it.
@@ -114,8 +116,14 @@ impl Workload {
         self.main = main;
         self.speaker = speaker;
         // What the last one said holds until somebody says something else.
-        self.executable = executable.or(self.executable.take());
-        self.environment = environment.or(self.environment.take());
+        if executable.is_some() && executable != self.executable {
+            self.executable = executable;
+            self.is_stale = true;
+        }
+        if environment.is_some() && environment != self.environment {
+            self.environment = environment;
+            self.is_stale = true;
+        }
     }
 }
 
@@ -196,8 +204,10 @@ impl Directory {
         if let Some(id) = found {
             if let Some(one) = self.workloads.get_mut(&id)
                 && one.identity.is_none()
+                && member.identity.is_some()
             {
                 one.identity = member.identity.clone();
+                one.is_stale = true;
             }
             return id;
         }
@@ -220,18 +230,22 @@ impl Directory {
                 since: now,
                 ended: None,
                 resource: Arc::default(),
+                is_stale: true,
             },
         );
         id
     }
 
-    /// Works the resource out anew. True when it changed. Without `now` nobody new is chosen to speak
+    /// Works the resource out anew, if anything it is made of changed. True when it is another one. Without `now` nobody new is chosen to speak
     /// while those who do are there.
     pub(super) fn refresh(&mut self, id: WorkloadId, now: Option<Mono>) -> bool {
         let Some(one) = self.workloads.get(&id) else { return false };
         let is_open = now.is_some_and(|now| self.is_young(one, now));
         let Some(one) = self.workloads.get_mut(&id) else { return false };
         one.elect(&self.processes, is_open);
+        if !std::mem::take(&mut one.is_stale) {
+            return false;
+        }
         let container = one.container().map(|id| self.containers.facts(id)).unwrap_or_default();
         let unit = one.unit.as_ref().map(|unit| self.units.facts(unit)).unwrap_or_default();
         // Outside of containers and units an environment counts only when it names the service:

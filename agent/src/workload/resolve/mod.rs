@@ -236,7 +236,11 @@ fn producer_attributes(draft: &mut Draft) {
     draft.give("telemetry.distro.version", env!("CARGO_PKG_VERSION"), "agent");
 }
 
-/// The last component of a path.
+/// The last component of a path. Programs without a file have a made-up name for each run: they are
+/// all called `memfd`.
 pub fn basename(path: &str) -> &str {
+    if path.starts_with("/memfd:") {
+        return "memfd";
+    }
     path.rsplit('/').next().unwrap_or(path)
 }
