@@ -110,7 +110,8 @@ impl Core {
             return;
         };
         let process = exchange.origin.process;
-        let answered = exchange.response_bytes > 0;
+        // Bytes without a status are the beginning of a response that never came.
+        let answered = status > 0;
         let outcome = match exchange.end {
             _ if answered => Outcome::Whole,
             wire::END_CLOSED => Outcome::Closed,
