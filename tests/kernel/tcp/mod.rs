@@ -479,3 +479,29 @@ fn raw_tracepoints_serve_as_well() {
         assert_eq!(running.total(ATTEMPTS, of(client)), 2.0);
     });
 }
+
+#[test]
+#[ignore = "a measurement: how long a look at 4000 sockets takes"]
+fn cost_of_a_look() {
+    in_namespace(|| {
+        let Some(mut running) = Running::start(|_| {}) else { return };
+        let empty = time_of(&mut running);
+        let listener = std::net::TcpListener::bind(IPV4).unwrap();
+        let address = listener.local_addr().unwrap();
+        let pairs: Vec<_> = (0..2000)
+            .map(|_| (std::net::TcpStream::connect(address).unwrap(), listener.accept().unwrap()))
+            .collect();
+        let first = time_of(&mut running);
+        let again = (0..20).map(|_| time_of(&mut running)).min();
+        println!(
+            "without: {empty:?}; {} sockets at first: {first:?}, then: {again:?}",
+            2 * pairs.len()
+        );
+    });
+}
+
+fn time_of(running: &mut Running) -> std::time::Duration {
+    let start = std::time::Instant::now();
+    running.look();
+    start.elapsed()
+}
