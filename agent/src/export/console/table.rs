@@ -66,7 +66,7 @@ pub(super) fn draw(window: &Window, host: &str, size: Size, style: Style) -> Str
     let columns = fit(&cells, size.columns);
 
     let mut out = String::new();
-    header(&mut out, window, host, all, size, style);
+    header(&mut out, window, host, size, style);
     let titles = columns.iter().map(|(at, width)| {
         let column = &COLUMNS[*at];
         let cell = Cell { text: column.title.to_owned(), tone: Tone::Quiet };
@@ -103,20 +103,21 @@ pub(super) fn draw(window: &Window, host: &str, size: Size, style: Style) -> Str
     out
 }
 
-fn header(
-    out: &mut String,
-    window: &Window,
-    host: &str,
-    services: usize,
-    size: Size,
-    style: Style,
-) {
+fn header(out: &mut String, window: &Window, host: &str, size: Size, style: Style) {
     let clock = window.at.0 / 1_000_000_000 % 86_400;
     let (hours, minutes, seconds) = (clock / 3600, clock / 60 % 60, clock % 60);
     let length = window.length.as_secs_f64();
-    let unit = if services == 1 { "service" } else { "services" };
+    let services = &window.services;
+    let executables = services.keys().filter(|service| service.shown().is_err()).count();
+    let known = services.len() - executables;
+    let unit = if known == 1 { "service" } else { "services" };
+    let more = match executables {
+        0 => String::new(),
+        1 => ", 1 executable".to_owned(),
+        many => format!(", {many} executables"),
+    };
     let text = format!(
-        "shipwake {}  {host}  {hours:02}:{minutes:02}:{seconds:02} UTC  last {length:.0} s  {services} {unit}",
+        "shipwake {}  {host}  {hours:02}:{minutes:02}:{seconds:02} UTC  last {length:.0} s  {known} {unit}{more}",
         env!("CARGO_PKG_VERSION")
     );
     let width = size.columns.unwrap_or(usize::MAX);
