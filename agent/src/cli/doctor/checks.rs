@@ -120,12 +120,8 @@ pub fn source(health: &SourceHealth) -> Check {
     match state {
         SourceState::Working => Check::ok(name, "working"),
         SourceState::Absent => Check::ok(name, detail),
-        SourceState::Failing => Check::bad(
-            State::Degraded,
-            name,
-            detail,
-            "what it would tell about services is missing until it answers",
-        ),
+        // The error names its remedy.
+        SourceState::Failing => Check { name, state: State::Degraded, detail, remedy: None },
         SourceState::Starting => Check::unknown(name, "has not answered yet"),
     }
 }
@@ -151,7 +147,6 @@ pub fn kernel(kernel: &Kernel) -> Vec<Check> {
             ),
         },
         has("ring buffer", features.ring_buffer, "events cannot be sent"),
-        has("task storage", features.task_storage, "no latency of system calls"),
         match share_problem {
             None => Check::ok("shared maps", "through a detached bpffs"),
             Some(problem) => Check::bad(
