@@ -354,8 +354,9 @@ fn handshakes_are_timed() {
         }
         pair.client.order("close_all");
         pair.server.order("close_all");
-        running.finish();
         let client = pair.client.key();
+        running.until_ended(client, 50);
+        running.until_ended(pair.server.key(), 50);
         let times = running.observations(HANDSHAKE, of(client));
         assert_eq!(times.len(), 50);
         assert!(times.iter().all(|time| *time > 0.0 && *time < 1.0), "{times:?}");
@@ -373,8 +374,9 @@ fn a_reset_is_counted_where_it_comes_from_and_where_it_hits() {
         pair.client.order("reset");
         assert_eq!(pair.server.ask("await_end"), libc::ECONNRESET.to_string());
         pair.server.order("close");
-        running.finish();
         let (client, server) = (pair.client.key(), pair.server.key());
+        running.until_ended(client, 1);
+        running.until_ended(server, 1);
         for (key, transmit, receive) in [(client, 1.0, 0.0), (server, 0.0, 1.0)] {
             let resets = |direction| {
                 running.total(RESETS, |one| of(key)(one) && has(DIRECTION, direction)(one))
