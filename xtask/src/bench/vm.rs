@@ -15,7 +15,30 @@ use crate::{
 };
 
 const KERNEL: &str = "6.12";
-const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/bin/wrk", "/usr/sbin/ip"];
+const PROGRAMS: [&str; 5] = [
+    "/usr/sbin/nginx",
+    "/usr/bin/wrk",
+    "/usr/sbin/ip",
+    "/usr/bin/redis-server",
+    "/usr/bin/redis-benchmark",
+];
+const PACKAGES: [&str; 7] = [
+    "qemu-system-x86",
+    "busybox-static",
+    "nginx-light",
+    "wrk",
+    "iproute2",
+    "redis-server",
+    "redis-tools",
+];
+/// Cases, each measured without and with the agent, and the agent's arguments for it.
+const CASES: [(&str, &str); 5] = [
+    ("keepalive", ""),
+    ("many", ""),
+    ("bystander", ""),
+    ("counts", "--signals process,syscalls --set syscalls.latency="),
+    ("no-http", "--signals process,syscalls,tcp"),
+];
 const NGINX: &str =
     "daemon off; user root; worker_processes 1; pid /run/nginx.pid; error_log /tmp/error.log;
 events { worker_connections 1024; }
@@ -33,16 +56,25 @@ WORKER=$(awk '{print $1}' /proc/$NGINX/task/$NGINX/children)
 cpu() { awk '{print $1}' /proc/$1/schedstat 2>/dev/null || echo 0; }
 agent_cpu() { total=0; for t in /proc/$1/task/*/schedstat; do n=$(awk '{print $1}' $t); total=$((total + n)); done; echo $total; }
 idle() { awk '/^cpu /{print $5 + $6}' /proc/stat; }
+load() {
+  case $1 in
+    bystander) redis-benchmark -p 6390 -c 4 -n $((SECONDS * 10000)) -t get -q > /tmp/load.txt 2>&1
+      n=$((SECONDS * 10000)); rps=$(tr '\r' '\n' < /tmp/load.txt | awk '/requests per second/{r=$2} END {print r}');;
+    *) connections=1; [ $1 = many ] && connections=64
+      wrk -t1 -c$connections -d${2}s http://127.0.0.1:8080/index.html > /tmp/load.txt
+      n=$(awk '/requests in/{print $1}' /tmp/load.txt); rps=$(awk '/Requests\/sec/{print $2}' /tmp/load.txt);;
+  esac
+}
 measure() {
-  w0=$(cpu $WORKER); a0=0; [ -n "$AGENT" ] && a0=$(agent_cpu $AGENT)
-  wrk -t1 -c$2 -d$3s http://127.0.0.1:8080/index.html > /tmp/wrk.txt
-  w1=$(cpu $WORKER); a1=0; a2=0
+  subject=$WORKER; [ $1 = bystander ] && subject=$REDIS
+  w0=$(cpu $subject); a0=0; [ -n "$AGENT" ] && a0=$(agent_cpu $AGENT)
+  load $1 $2
+  w1=$(cpu $subject); a1=0; a2=0
   [ -n "$AGENT" ] && { a1=$(agent_cpu $AGENT); sleep 2; a2=$(agent_cpu $AGENT); }
-  n=$(awk '/requests in/{print $1}' /tmp/wrk.txt); rps=$(awk '/Requests\/sec/{print $2}' /tmp/wrk.txt)
   rss=0; [ -n "$AGENT" ] && rss=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)
   seen=0; [ -n "$AGENT" ] && { sleep 1; seen=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^http_server_request_duration_seconds_count/{n += $NF} END {printf "%d", n}'); }
   lost=0; [ -n "$AGENT" ] && lost=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^shipwake_agent_lost/{n += $NF} END {printf "%d", n}')
-  echo "MEASURE case=$1 agent=${AGENT:+on} requests=$n rps=$rps nginx_ns=$((w1 - w0)) agent_ns=$((a1 - a0)) agent_drain_ns=$((a2 - a0)) rss_kib=$rss seen=$seen lost=$lost"
+  echo "MEASURE case=$1 agent=${AGENT:+on} requests=$n rps=$rps service_ns=$((w1 - w0)) agent_ns=$((a1 - a0)) agent_drain_ns=$((a2 - a0)) rss_kib=$rss seen=$seen lost=$lost"
 }
 start_agent() {
   s0=$(awk '{print int($1 * 1000)}' /proc/uptime)
@@ -53,18 +85,14 @@ start_agent() {
   echo "MEASURE case=start agent=on first_point_ms=$((s1 - s0)) start_cpu_ns=$(agent_cpu $AGENT) map_bytes=$maps rss_kib=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)"
 }
 stop_agent() { kill $AGENT; wait $AGENT; AGENT=; }
+redis-server --port 6390 --save '' --daemonize no --logfile /tmp/redis.log & REDIS=$!
 AGENT=
-measure warm 1 1
+load warm 1
 for round in $(seq 1 ROUNDS); do
-  measure keepalive 1 SECONDS
-  start_agent; measure keepalive 1 SECONDS; stop_agent
-  measure many 64 SECONDS
-  start_agent; measure many 64 SECONDS; stop_agent
-  measure bystander 1 SECONDS
-  start_agent "--signals process,syscalls,tcp"; measure bystander 1 SECONDS; stop_agent
+CASES
 done
 cat /tmp/agent.log | tail -n 5
-kill $NGINX; true
+kill $NGINX $REDIS; true
 "#;
 
 /// One measurement line, by key.
@@ -73,7 +101,7 @@ type Figures = BTreeMap<String, String>;
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     let rounds = number(arguments, "--rounds", 4);
     let seconds = number(arguments, "--seconds", 5);
-    packages::install(&["qemu-system-x86", "busybox-static", "nginx-light", "wrk", "iproute2"])?;
+    packages::install(&PACKAGES)?;
     let binary = match option(arguments, "--binary") {
         Some(path) => path.into(),
         None => agent::build()?,
@@ -86,8 +114,19 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     }
     guest.file("/etc/bench-nginx.conf", NGINX);
     guest.file("/srv/index.html", "");
+    let only = option(arguments, "--case");
+    let cases: String = CASES
+        .iter()
+        .filter(|(case, _)| only.is_none_or(|only| only.split(',').any(|only| only == *case)))
+        .map(|(case, flags)| {
+            format!("measure {case} SECONDS\nstart_agent \"{flags}\"; measure {case} SECONDS; stop_agent\n")
+        })
+        .collect();
     guest.script(
-        &SCRIPT.replace("ROUNDS", &rounds.to_string()).replace("SECONDS", &seconds.to_string()),
+        &SCRIPT
+            .replace("CASES", &cases)
+            .replace("ROUNDS", &rounds.to_string())
+            .replace("SECONDS", &seconds.to_string()),
     );
     let initramfs = root().join("target/vm/bench.cpio");
     guest.write(&initramfs)?;
@@ -133,9 +172,12 @@ fn report(figures: &[Figures]) -> Result<()> {
         over.iter().zip(pick(case, agent, below)).map(|(a, b)| a / b.max(1.0)).collect()
     };
     println!("\nmedian (min – max); instructions are guest nanoseconds under -icount");
-    for case in ["keepalive", "many", "bystander"] {
-        let off = ratio(case, "", "nginx_ns", "requests");
-        let on = ratio(case, "on", "nginx_ns", "requests");
+    for (case, _) in CASES {
+        let off = ratio(case, "", "service_ns", "requests");
+        if off.is_empty() {
+            continue;
+        }
+        let on = ratio(case, "on", "service_ns", "requests");
         let added: Vec<f64> = on.iter().zip(&off).map(|(on, off)| on - off).collect();
         let agent = ratio(case, "on", "agent_ns", "requests");
         let drained = ratio(case, "on", "agent_drain_ns", "requests");
@@ -148,8 +190,8 @@ fn report(figures: &[Figures]) -> Result<()> {
         println!("\n{case}");
         println!("  requests/s without            {}", Spread::of(&pick(case, "", "rps")));
         println!("  requests/s with / without     {}", Spread::of(&speed));
-        println!("  nginx, per request, without   {}", Spread::of(&off));
-        println!("  nginx, per request, added     {}", Spread::of(&added));
+        println!("  service, per request, without   {}", Spread::of(&off));
+        println!("  service, per request, added     {}", Spread::of(&added));
         println!("  agent, per request            {}", Spread::of(&agent));
         println!("  agent, with the drain after   {}", Spread::of(&drained));
         println!("  added in all, per request     {}", Spread::of(&total));
