@@ -255,10 +255,27 @@ pub enum Value {
     Add(f64),
     /// One observation of a histogram, in the metric's unit.
     Observe(f64),
+    /// Observations of a histogram, in the metric's unit, each with how often it was made in a row.
+    Observations(Vec<(f64, u64)>),
     /// Observations that were counted into base-2 exponential buckets elsewhere (in the kernel).
     Buckets(Box<BucketCounts>),
     /// The current value of a gauge or up-down counter.
     Set(f64),
+}
+
+impl Value {
+    /// Adds one observation to observations. Anything else stays as it is.
+    pub fn observe_too(&mut self, value: f64) {
+        match self {
+            Self::Observe(first) if *first == value => *self = Self::Observations(vec![(value, 2)]),
+            Self::Observe(first) => *self = Self::Observations(vec![(*first, 1), (value, 1)]),
+            Self::Observations(list) => match list.last_mut() {
+                Some((last, count)) if *last == value => *count += 1,
+                _ => list.push((value, 1)),
+            },
+            Self::Add(_) | Self::Buckets(_) | Self::Set(_) => {}
+        }
+    }
 }
 
 /// Observations in base-2 exponential buckets: bucket `offset + i` holds values in

@@ -65,6 +65,18 @@ impl Cell {
             (Shape::Histogram, Value::Observe(value), Self::Explicit(histogram)) => {
                 return histogram.observe(*value);
             }
+            (Shape::Histogram, Value::Observations(list), cell) => {
+                if list.iter().any(|(value, _)| !value.is_finite() || *value < 0.0) {
+                    return Err(Invalid);
+                }
+                for (value, count) in list {
+                    match cell {
+                        Self::Exponential(histogram) => histogram.observe_many(*value, *count)?,
+                        Self::Explicit(histogram) => histogram.observe_many(*value, *count)?,
+                        Self::Sum(_) | Self::Last(_) => return Err(Invalid),
+                    }
+                }
+            }
             (Shape::Histogram, Value::Buckets(buckets), Self::Exponential(histogram)) => {
                 return histogram.add(buckets);
             }

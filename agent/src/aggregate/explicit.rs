@@ -31,11 +31,16 @@ impl ExplicitHistogram {
 
     /// Adds one value. Negative and non-finite ones are refused.
     pub fn observe(&mut self, value: f64) -> Result<(), Invalid> {
+        self.observe_many(value, 1)
+    }
+
+    /// Adds one value `times` times. Negative and non-finite ones are refused.
+    pub fn observe_many(&mut self, value: f64, times: u64) -> Result<(), Invalid> {
         if !value.is_finite() || value < 0.0 {
             return Err(Invalid);
         }
-        self.put(value, 1);
-        self.sum += value;
+        self.put(value, times);
+        self.sum += value * times as f64;
         self.range(value, value);
         Ok(())
     }

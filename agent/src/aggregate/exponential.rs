@@ -48,25 +48,30 @@ impl ExponentialHistogram {
 
     /// Adds one value. Negative and non-finite ones are refused.
     pub fn observe(&mut self, value: f64) -> Result<(), Invalid> {
+        self.observe_many(value, 1)
+    }
+
+    /// Adds one value `times` times. Negative and non-finite ones are refused.
+    pub fn observe_many(&mut self, value: f64, times: u64) -> Result<(), Invalid> {
         if !value.is_finite() || value < 0.0 {
             return Err(Invalid);
         }
-        self.count = self.count.saturating_add(1);
-        self.sum += value;
+        self.count = self.count.saturating_add(times);
+        self.sum += value * times as f64;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         if value == 0.0 {
-            self.zero = self.zero.saturating_add(1);
+            self.zero = self.zero.saturating_add(times);
             return Ok(());
         }
         let at = index(value, self.scale);
         let place = i64::from(at) - i64::from(self.offset);
         if place >= 0 && (place as usize) < self.counts.len() {
-            self.counts.add(place as usize, 1);
+            self.counts.add(place as usize, times);
         } else {
             let at = i64::from(at);
             let by = self.cover(at, at);
-            self.counts.add(((at >> by) - i64::from(self.offset)) as usize, 1);
+            self.counts.add(((at >> by) - i64::from(self.offset)) as usize, times);
         }
         Ok(())
     }

@@ -7,10 +7,11 @@ use shipwake_ebpf::{http as wire, process::ProcessKey, socket};
 use super::{
     head::{Head, HostWanted},
     labels::{Labels, Traits},
+    memo::{Memo, Place},
     metrics,
 };
 use crate::{
-    metric::{LabelSet, Metric, Value},
+    metric::{LabelSet, Value},
     signals::{Batch, Loss, Measurement, Subject},
 };
 
@@ -121,17 +122,31 @@ pub struct Meter {
     labels: Labels,
     irregular: [LabelSet; Irregularity::ALL.len()],
     sizes: bool,
+    memo: Memo,
 }
 
 impl Meter {
     pub(super) fn new(labels: Labels, sizes: bool) -> Self {
         let irregular =
             Irregularity::ALL.map(|kind| crate::labels! { metrics::IRREGULARITY => kind.name() });
-        Self { labels, irregular, sizes }
+        Self { labels, irregular, sizes, memo: Memo::default() }
     }
 
     /// Measures one exchange. One whose head is not a request after all is counted as lost.
+    ///
+    /// Exchanges that differ in nothing but time and size are one measurement of a batch.
     pub fn exchange(&mut self, finished: &Finished<'_>, out: &mut Batch) {
+        let seconds = seconds(finished.end_ns.saturating_sub(finished.start_ns));
+        let (request, response) = (bytes(finished.request_bytes), bytes(finished.response_bytes));
+        let slot = self.memo.slot(finished);
+        if let Some(place) = self.memo.find(slot, finished)
+            && let Some(known) = place.of(&mut out.measurements)
+        {
+            for (measurement, value) in known.iter_mut().zip([seconds, request, response]) {
+                measurement.value.observe_too(value);
+            }
+            return;
+        }
         let wanted = match finished.role {
             Role::Client => HostWanted::Yes,
             Role::Server => HostWanted::No,
@@ -147,36 +162,31 @@ impl Meter {
             outcome: finished.outcome,
         };
         let labels = self.labels.of(&head, &traits);
-        let (duration, request, response) = match finished.role {
-            Role::Server => (
+        let metrics = match finished.role {
+            Role::Server => [
                 &metrics::SERVER_DURATION,
                 &metrics::SERVER_REQUEST_SIZE,
                 &metrics::SERVER_RESPONSE_SIZE,
-            ),
-            Role::Client => (
+            ],
+            Role::Client => [
                 &metrics::CLIENT_DURATION,
                 &metrics::CLIENT_REQUEST_SIZE,
                 &metrics::CLIENT_RESPONSE_SIZE,
-            ),
+            ],
+        };
+        // There is no size of a response that never came.
+        let count = match (self.sizes, finished.response_bytes) {
+            (false, _) => 1,
+            (true, 0) => 2,
+            (true, _) => 3,
         };
         let subject = Subject::Process(finished.process);
-        let seconds = seconds(finished.end_ns.saturating_sub(finished.start_ns));
-        let mut observe = |metric: &'static Metric, value: f64| {
-            let labels = labels.clone();
-            out.measurements.push(Measurement {
-                metric,
-                subject,
-                labels,
-                value: Value::Observe(value),
-            });
-        };
-        observe(duration, seconds);
-        if self.sizes {
-            observe(request, bytes(finished.request_bytes));
-            if finished.response_bytes > 0 {
-                observe(response, bytes(finished.response_bytes));
-            }
+        let place = Place { at: out.measurements.len(), count, subject, labels: labels.clone() };
+        for (metric, value) in metrics.into_iter().zip([seconds, request, response]).take(count) {
+            let (labels, value) = (labels.clone(), Value::Observe(value));
+            out.measurements.push(Measurement { metric, subject, labels, value });
         }
+        self.memo.keep(slot, finished, place);
     }
 
     /// Counts something unusual.

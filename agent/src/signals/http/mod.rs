@@ -11,6 +11,7 @@ pub mod decode;
 mod exchange;
 mod head;
 mod labels;
+mod memo;
 mod metrics;
 mod routes;
 #[doc(hidden)]

@@ -249,11 +249,46 @@ fn a_silent_exchange_is_measured_once() {
         }
         core.end_sweep(now, Last::No, &mut out);
     }
-    assert_eq!(out.measurements.len(), 3);
+    let observed = |out: &Batch| -> Vec<u64> {
+        out.measurements.iter().map(|measurement| times(&measurement.value)).collect()
+    };
+    assert_eq!(observed(&out), [1, 1, 1]);
     feed(&mut core, bytes_of(&held.exchange), REQUEST.as_bytes(), &mut out);
-    assert_eq!(out.measurements.len(), 3);
+    assert_eq!(observed(&out), [1, 1, 1]);
     feed(&mut core, bytes_of(&held.exchange), REQUEST.as_bytes(), &mut out);
-    assert_eq!(out.measurements.len(), 6, "another exchange with the same name");
+    assert_eq!(observed(&out), [2, 2, 2], "another exchange with the same name");
+}
+
+/// How many observations a value is.
+fn times(value: &Value) -> u64 {
+    match value {
+        Value::Observations(list) => list.iter().map(|(_, count)| count).sum(),
+        _ => 1,
+    }
+}
+
+/// Equal exchanges are one measurement of a batch, with every time and size in it; another batch begins anew.
+#[test]
+fn equal_exchanges_are_measured_together() {
+    let mut core = core(|_| ());
+    for _ in 0..2 {
+        let mut out = Batch::default();
+        for (index, status) in [200, 200, 404, 200].into_iter().enumerate() {
+            let mut one = exchange(ROLE_SERVER, REQUEST, status);
+            one.response_end_ns += index as u64 * 1_000_000;
+            feed(&mut core, bytes_of(&one), REQUEST.as_bytes(), &mut out);
+        }
+        let counts: Vec<u64> = out.measurements.iter().map(|it| times(&it.value)).collect();
+        assert_eq!(counts, [3, 3, 3, 1, 1, 1]);
+        let Value::Observations(times) = &out.measurements[0].value else {
+            panic!("one value only")
+        };
+        assert_eq!(times.len(), 3, "durations differ: {times:?}");
+        let Value::Observations(sizes) = &out.measurements[1].value else {
+            panic!("one value only")
+        };
+        assert_eq!(sizes.len(), 1, "sizes do not: {sizes:?}");
+    }
 }
 
 #[test]
