@@ -3,4 +3,5 @@
 
 mod bad_sockets;
 mod docker;
+mod processes;
 mod station;

@@ -49,15 +49,20 @@ impl Station {
         let info: ProcessInfo = process::see(pid).expect("the process lives");
         let key = info.key;
         let (workload, asks) = self.directory.place(&info, None, Mono::now());
-        for ask in &asks {
+        self.pass_on(&asks);
+        (key, workload)
+    }
+
+    /// Asks the sources.
+    pub fn pass_on(&self, asks: &[Ask]) {
+        for ask in asks {
             assert_eq!(self.sources.ask(ask), 0, "no question is lost");
         }
-        (key, workload)
     }
 
     /// Asks about a container out of the blue.
     pub fn ask(&self, id: &str) {
-        assert_eq!(self.sources.ask(&Ask::Container(ContainerId(id.into()))), 0);
+        self.pass_on(&[Ask::Container(ContainerId(id.into()))]);
     }
 
     /// Takes answers until the directory satisfies `is_done`. Panics when it does not soon.
