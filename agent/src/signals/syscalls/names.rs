@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use shipwake_ebpf::syscalls::NR_COMPAT;
 
 use super::{table_aarch64, table_x86_64};
+use crate::config::nearest;
 
 /// The table of the architecture this agent was built for: BPF sees the kernel it runs on.
 #[cfg(target_arch = "x86_64")]
@@ -34,30 +35,13 @@ pub fn number(name: &str) -> Option<u16> {
 /// # Errors
 /// No architecture has such a call; the message names the one that is most like it.
 pub fn check(name: &str) -> Result<(), String> {
-    let mut all = table_x86_64::NAMES.iter().chain(table_aarch64::NAMES).map(|(_, known)| *known);
-    if all.clone().any(|known| known == name) {
+    let all = || table_x86_64::NAMES.iter().chain(table_aarch64::NAMES).map(|(_, known)| *known);
+    if all().any(|known| known == name) {
         return Ok(());
     }
-    let nearest = all.by_ref().min_by_key(|known| distance(known, name)).unwrap_or_default();
-    Err(format!("there is no system call `{name}`; did you mean `{nearest}`?"))
-}
-
-/// Edit distance between two names.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.bytes().enumerate() {
-        let mut diagonal = index;
-        let mut before = index + 1;
-        for (above, to) in row.iter_mut().skip(1).zip(right.bytes()) {
-            let cost = (diagonal + usize::from(from != to)).min(before + 1).min(*above + 1);
-            diagonal = std::mem::replace(above, cost);
-            before = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
+    let hint =
+        nearest(name, all()).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+    Err(format!("there is no system call `{name}`{hint}"))
 }
 
 #[cfg(test)]
