@@ -19,7 +19,8 @@ const ROUNDS: usize = 7;
 const CALLS: u32 = 300_000;
 
 fn main() -> ExitCode {
-    match bench() {
+    let hold = std::env::args().any(|argument| argument == "hold");
+    match if hold { hold_baseline() } else { bench() } {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -34,6 +35,15 @@ fn bench() -> Result<()> {
     service("nginx", &peer::nginx(1, "access_log off;")?)?;
     service("python http.server", &python()?)?;
     start_up()
+}
+
+/// Attaches the empty program until the process is killed: for the guest of `bench --vm`.
+fn hold_baseline() -> Result<()> {
+    let _attached = Baseline::attach()?;
+    println!("attached");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Nanoseconds that a call costs: alone, with an empty program, with counts, with latency.

@@ -3,13 +3,16 @@
 //! CPU time read inside the guest is then an instruction count that repeats to a fraction of a percent,
 //! whatever else this machine does. Each round measures without and with the agent, next to each other.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::Spread;
 use crate::{
-    command::{root, say},
+    command::{cargo, root, run as run_command, say},
     packages, run as agent,
     vm::{Guest, Machine, boot, fetch},
 };
@@ -31,8 +34,11 @@ const PACKAGES: [&str; 7] = [
     "redis-server",
     "redis-tools",
 ];
+/// Instead of arguments: not the agent but an empty program at system call exit.
+const EMPTY: &str = "an empty program";
 /// Cases, each measured without and with the agent, and the agent's arguments for it.
-const CASES: [(&str, &str); 5] = [
+const CASES: [(&str, &str); 6] = [
+    ("empty", EMPTY),
     ("keepalive", ""),
     ("many", ""),
     ("bystander", ""),
@@ -84,6 +90,10 @@ start_agent() {
   maps=0; for f in /proc/$AGENT/fdinfo/*; do b=$(awk '/^memlock/{m=$2} /^map_id/{i=1} END {if (i) print m; else print 0}' $f); maps=$((maps + b)); done
   echo "MEASURE case=start agent=on first_point_ms=$((s1 - s0)) start_cpu_ns=$(agent_cpu $AGENT) map_bytes=$maps rss_kib=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)"
 }
+start_empty() {
+  SHIPWAKE_BPF_DIR=/bpf bench hold > /tmp/hold.log & AGENT=$!
+  for i in $(seq 1 100); do grep -q attached /tmp/hold.log && break; sleep 0.05; done
+}
 stop_agent() { kill $AGENT; wait $AGENT; AGENT=; }
 redis-server --port 6390 --save '' --daemonize no --logfile /tmp/redis.log & REDIS=$!
 AGENT=
@@ -112,6 +122,8 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     for program in PROGRAMS {
         guest.program(program, Path::new(program))?;
     }
+    guest.program("/usr/bin/bench", &bench_program()?)?;
+    guest.program("/bpf/baseline", &root().join("target/bpf/baseline"))?;
     guest.file("/etc/bench-nginx.conf", NGINX);
     guest.file("/srv/index.html", "");
     let only = option(arguments, "--case");
@@ -119,7 +131,11 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         .iter()
         .filter(|(case, _)| only.is_none_or(|only| only.split(',').any(|only| only == *case)))
         .map(|(case, flags)| {
-            format!("measure {case} SECONDS\nstart_agent \"{flags}\"; measure {case} SECONDS; stop_agent\n")
+            let start = match *flags {
+                EMPTY => "start_empty".to_owned(),
+                flags => format!("start_agent \"{flags}\""),
+            };
+            format!("measure {case} SECONDS\n{start}; measure {case} SECONDS; stop_agent\n")
         })
         .collect();
     guest.script(
@@ -137,6 +153,19 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         bail!("the guest printed no measurement");
     }
     report(&figures)
+}
+
+/// The native bench, which can hold an empty program attached.
+fn bench_program() -> Result<PathBuf> {
+    run_command(cargo().args([
+        "build",
+        "--quiet",
+        "--package",
+        "shipwake-tests",
+        "--bin",
+        "bench",
+    ]))?;
+    Ok(root().join("target/debug/bench"))
 }
 
 fn number(arguments: &[String], flag: &str, default: u32) -> u32 {
