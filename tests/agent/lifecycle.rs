@@ -108,7 +108,7 @@ fn the_console_shows_the_service() {
             "--set",
             "aggregate.interval=1s",
             "--set",
-            "api.socket=",
+            "api.enabled=false",
         ])
         .stdout(std::process::Stdio::piped())
         .spawn()

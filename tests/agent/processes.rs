@@ -59,13 +59,13 @@ fn known_calls_are_counted_exactly() {
     drop(agent);
 }
 
-/// 10,000 short processes: each start and end is reported, on the service, or its loss is counted.
+/// 10,000 short processes: each execution is reported, on the right service, or its loss is counted.
 #[test]
 fn a_burst_of_short_processes_is_counted() {
     let receiver = Receiver::start().unwrap();
     let agent = Agent::start(&receiver, &[]).unwrap();
     let starts = |receiver: &Receiver| {
-        receiver.sum("shipwake.process.starts", |it| {
+        receiver.sum("shipwake.process.executions", |it| {
             it.resource.values().any(|value| value.contains("true"))
         })
     };
@@ -82,7 +82,7 @@ fn a_burst_of_short_processes_is_counted() {
     .unwrap_or_else(|| starts(&receiver) - before);
     let lost =
         receiver.sum("shipwake.agent.lost", |it| it.text("shipwake.agent.signal") == "process");
-    println!("{seen} starts of /bin/true, {lost} lost");
+    println!("{seen} executions of /bin/true, {lost} lost");
     assert_eq!(seen + lost, 10_000.0);
     drop(agent);
 }

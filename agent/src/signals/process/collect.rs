@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fs::CWD;
 use shipwake_ebpf::process::{Exec, ProcessKey};
 
 use super::{
-    EXITS, STARTS,
+    EXECUTIONS, EXITS, STARTS,
     decode::{Record, decode},
     exits::{ExitLabels, JustEnded},
 };
@@ -54,6 +54,8 @@ struct Lookup {
     proc: OwnedFd,
     buffer: Box<[u8; BUFFER]>,
     strings: Strings,
+    /// What a path turned out to be behind its links, by cgroup: containers have files of their own.
+    resolved: FxHashMap<(Option<u64>, Arc<str>), Arc<str>>,
     /// What is left of [`LOOKS`] in this visit.
     looks: usize,
 }
@@ -71,6 +73,7 @@ impl ProcessCollector {
                 proc: process::open_dir(CWD, Path::new("/proc"))?,
                 buffer: Box::new([0; BUFFER]),
                 strings: Strings::default(),
+                resolved: FxHashMap::default(),
                 looks: LOOKS,
             },
             labels: ExitLabels::default(),
@@ -87,6 +90,7 @@ impl ProcessCollector {
         let count = ring.drain(limit, |bytes| match decode(bytes) {
             Some(Record::Exec { head, executable, argv0, cgroup_names }) => {
                 let info = lookup.exec(&head, executable, argv0, cgroup_names);
+                out.measurements.push(one(&EXECUTIONS, info.key, unlabelled.clone()));
                 out.facts.push(Fact::Exec(info));
             }
             Some(Record::Fork(fork)) => {
@@ -157,11 +161,34 @@ impl Lookup {
             // The root has no name.
             info.cgroup.path = self.strings.share(b"/");
         }
-        if let Some(left) = self.looks.checked_sub(1) {
-            self.looks = left;
-            self.look(&mut info);
-        }
+        let written = info.executable.clone();
+        let looked = match self.looks.checked_sub(1) {
+            Some(left) => {
+                self.looks = left;
+                self.look(&mut info).is_some()
+            }
+            None => false,
+        };
+        self.resolve(written, looked, &mut info);
         info
+    }
+
+    /// A program that ends before anybody looks is the one that the same path led to before: `/bin/true` and
+    /// `/usr/bin/true` are not two services.
+    fn resolve(&mut self, written: Option<Arc<str>>, looked: bool, info: &mut ProcessInfo) {
+        let Some(written) = written.filter(|path| path.starts_with('/')) else { return };
+        let key = (info.cgroup.id, written);
+        if !looked {
+            if let Some(known) = self.resolved.get(&key) {
+                info.executable = Some(Arc::clone(known));
+            }
+            return;
+        }
+        let Some(found) = info.executable.as_ref().filter(|found| **found != key.1) else { return };
+        if self.resolved.len() >= SHARED_STRINGS {
+            self.resolved.clear();
+        }
+        self.resolved.insert(key, Arc::clone(found));
     }
 
     /// Adds what `/proc` says, if the process still lives and is the same. `stat` comes last: a process

@@ -26,7 +26,7 @@ pub static SIGNAL: SignalDef = SignalDef {
         twin_probe!("fork", Required, "sched_process_fork", "process_fork_btf", "process_fork_raw"),
         twin_probe!("exit", Required, "sched_process_exit", "process_exit_btf", "process_exit_raw"),
     ],
-    metrics: &[&STARTS, &EXITS],
+    metrics: &[&STARTS, &EXECUTIONS, &EXITS],
     globals,
     map_sizes: |setup| vec![("LIFECYCLE", ring_bytes(setup.cpus))],
     collector: |loaded, _| Ok(Box::new(collect::ProcessCollector::new(loaded)?)),
@@ -37,6 +37,18 @@ pub static STARTS: Metric = Metric {
     name: "shipwake.process.starts",
     unit: "{process}",
     help: "Processes that came to be, by fork or its relatives; threads are not counted.",
+    shape: Shape::Counter,
+    worse: Worse::Higher,
+    attributes: &[],
+    bounds: &[],
+};
+
+/// Programs executed: counted for what is executed, not for who executes it.
+pub static EXECUTIONS: Metric = Metric {
+    name: "shipwake.process.executions",
+    unit: "{execution}",
+    help: "Programs executed. A start is counted for the service of the parent, an execution for that \
+           of the program.",
     shape: Shape::Counter,
     worse: Worse::Higher,
     attributes: &[],
