@@ -1,3 +1,5 @@
+//! Tests of reading, merging and checking settings.
+
 use std::path::PathBuf;
 
 use super::*;

@@ -28,7 +28,7 @@ pub use sources::{ASKS, Sources};
 
 /// Every source, highest precedence first. To add one: copy a folder, then add its two lines here.
 pub static ALL: &[&SourceDef] =
-    &[&docker::DOCKER, &systemd::SYSTEMD, &environ::ENVIRON, &executable::EXECUTABLE, &host::HOST];
+    &[&docker::SOURCE, &systemd::SOURCE, &environ::SOURCE, &executable::SOURCE, &host::SOURCE];
 
 crate::settings! {
     /// Where deploy metadata comes from.

@@ -45,7 +45,7 @@ fn exit<const BTF: bool>(args: *const u64) {
     if !globals::on(PART_HTTP) || result < 0 {
         return;
     }
-    if kind >= KIND_READ && kind <= KIND_SENDFILE {
+    if (KIND_READ..=KIND_SENDFILE).contains(&kind) {
         if result > 0 {
             http::io::<BTF>(kind, registers, result as u64, process);
         }

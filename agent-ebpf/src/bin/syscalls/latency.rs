@@ -109,7 +109,7 @@ const HALF_STEP: u64 = 0xb504_f333_f9de_6484;
 #[inline(always)]
 fn bucket(ns: u64) -> u32 {
     // In two parts, so that no latency overflows.
-    let units = (ns >> 30) * SCALE + ((ns & ((1 << 30) - 1)) * SCALE >> 30);
+    let units = (ns >> 30) * SCALE + (((ns & ((1 << 30) - 1)) * SCALE) >> 30);
     // One less, because the upper bound of a bucket belongs to it: an exact power of two is the last
     // value of the bucket below.
     let mut value = units.saturating_sub(1) | 1;

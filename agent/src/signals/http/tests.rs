@@ -1,3 +1,5 @@
+//! Tests of the user half: records in, measurements out.
+
 use bytemuck::{Zeroable as _, bytes_of};
 use shipwake_ebpf::{
     http::{

@@ -1,3 +1,5 @@
+//! Tests of the cgroup grammars, runtime by runtime.
+
 use super::*;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -1,3 +1,5 @@
+//! Tests of placing processes and joining what sources say.
+
 use super::*;
 use crate::workload::Attribute;
 

@@ -1,3 +1,5 @@
+//! Tests of reading container and image descriptions.
+
 use super::*;
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

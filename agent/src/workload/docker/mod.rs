@@ -30,7 +30,7 @@ pub fn read(container: &[u8], image: &[u8]) -> Vec<Attribute> {
 }
 
 /// The source.
-pub static DOCKER: SourceDef = SourceDef {
+pub static SOURCE: SourceDef = SourceDef {
     name: "docker",
     help: "Labels, image and name of containers, from the Docker API socket",
     concerns: |ask| matches!(ask, Ask::Container(_)),

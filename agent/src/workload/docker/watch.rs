@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
 use super::{
-    DOCKER,
+    SOURCE,
     backoff::{Backoff, Pace},
     client::{Client, Problem},
     describe,
@@ -107,7 +107,7 @@ impl Watch {
             Unreached::Absent(error) => {
                 if self.health.fails(SourceState::Absent, error.clone()) {
                     info!(
-                        source = DOCKER.name,
+                        source = SOURCE.name,
                         "{error}; containers of Docker have no labels until there is one"
                     );
                 }
@@ -119,7 +119,7 @@ impl Watch {
     fn trouble(&self, error: &str) {
         if self.health.fails(SourceState::Failing, error.to_owned()) {
             warn!(
-                source = DOCKER.name,
+                source = SOURCE.name,
                 "{error}; containers have no labels until it answers, trying again"
             );
         }
@@ -153,7 +153,7 @@ impl Watch {
         self.health.works();
         self.complained = false;
         self.images.clear();
-        info!(source = DOCKER.name, containers = listed.len(), "connected to {}", client.socket());
+        info!(source = SOURCE.name, containers = listed.len(), "connected to {}", client.socket());
         let (sender, mut events) = mpsc::channel(EVENTS);
         // On its own task, which ends when this function does: the stream is read while an answer is
         // awaited.
@@ -234,12 +234,12 @@ impl Watch {
         if !self.complained {
             self.complained = true;
             let short = id.get(..12).unwrap_or(id);
-            warn!(source = DOCKER.name, "container {short}: {problem}; it has fewer attributes");
+            warn!(source = SOURCE.name, "container {short}: {problem}; it has fewer attributes");
         }
     }
 
     async fn tell(&self, id: ContainerId, attributes: Vec<Attribute>) -> Result<(), Stop> {
-        let change = Change { source: DOCKER.name, about: About::Container(id), attributes };
+        let change = Change { source: SOURCE.name, about: About::Container(id), attributes };
         self.changes.send(change).await.map_err(|_| Stop)
     }
 }

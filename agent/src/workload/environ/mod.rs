@@ -12,7 +12,7 @@ use crate::{config::Config, process::ProcessKey};
 pub use parse::{parse, resource_attributes};
 
 /// The source.
-pub static ENVIRON: SourceDef = SourceDef {
+pub static SOURCE: SourceDef = SourceDef {
     name: "environ",
     help: "OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and variables of vendors and platforms",
     concerns: |ask| matches!(ask, Ask::Process(_)),
@@ -35,7 +35,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
         while let Some(ask) = asks.blocking_recv() {
             let Ask::Process(info) = ask else { continue };
             let change = Change {
-                source: ENVIRON.name,
+                source: SOURCE.name,
                 about: About::Process(info.key),
                 attributes: read(&info.key, &mut buffer),
             };
@@ -47,7 +47,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
     let thread = thread::Builder::new().name("environ".to_owned()).stack_size(STACK_BYTES);
     if let Err(error) = thread.spawn(work) {
         let error = format!("no thread could be started: {error} (is there a limit on tasks?)");
-        tracing::error!(source = ENVIRON.name, "{error}; environments are not read");
+        tracing::error!(source = SOURCE.name, "{error}; environments are not read");
         health.fails(SourceState::Failing, error);
     }
 }

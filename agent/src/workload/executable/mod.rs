@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The source.
-pub static EXECUTABLE: SourceDef = SourceDef {
+pub static SOURCE: SourceDef = SourceDef {
     name: "executable",
     help: "The executable, which names a service that nothing else names",
     concerns: |ask| matches!(ask, Ask::Process(info) if is_incomplete(info)),
@@ -31,7 +31,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
             let Ask::Process(info) = ask else { continue };
             let path = read(&info.key);
             let change = Change {
-                source: EXECUTABLE.name,
+                source: SOURCE.name,
                 about: About::Process(info.key),
                 attributes: path
                     .map(|path| Attribute::text(names::EXECUTABLE, path))

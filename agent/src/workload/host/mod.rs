@@ -8,7 +8,7 @@ use super::{About, Ask, Attribute, Change, Health, SourceDef, SourceState, text}
 use crate::config::Config;
 
 /// The source.
-pub static HOST: SourceDef = SourceDef {
+pub static SOURCE: SourceDef = SourceDef {
     name: "host",
     help: "host.* and os.* from machine-id, os-release and the kernel",
     concerns: |_| false,
@@ -24,9 +24,9 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
         } else {
             let error = "no machine id in /etc/machine-id or /var/lib/dbus/machine-id; service instances are told apart by host name (run systemd-machine-id-setup to get one)";
             health.fails(SourceState::Failing, error.to_owned());
-            tracing::warn!(source = HOST.name, "{error}");
+            tracing::warn!(source = SOURCE.name, "{error}");
         }
-        let change = Change { source: HOST.name, about: About::Host, attributes };
+        let change = Change { source: SOURCE.name, about: About::Host, attributes };
         if changes.send(change).await.is_ok() {
             while asks.recv().await.is_some() {}
         }

@@ -1,3 +1,5 @@
+//! Tests of precedence and guards.
+
 use super::{Facts, Known, Place, resolve};
 use crate::workload::{Attribute, AttributeValue, Resource, Settings, cgroup};
 

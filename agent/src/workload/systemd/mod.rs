@@ -6,7 +6,7 @@ use super::{About, Ask, Attribute, Change, Health, SourceDef, resolve::basename}
 use crate::config::Config;
 
 /// The source.
-pub static SYSTEMD: SourceDef = SourceDef {
+pub static SOURCE: SourceDef = SourceDef {
     name: "systemd",
     help: "Service names from systemd units, as the cgroup path names them",
     concerns: |ask| matches!(ask, Ask::Unit(_)),
@@ -20,7 +20,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
         while let Some(ask) = asks.recv().await {
             let Ask::Unit(unit) = ask else { continue };
             let change = Change {
-                source: SYSTEMD.name,
+                source: SOURCE.name,
                 attributes: describe(basename(&unit)),
                 about: About::Unit(unit),
             };

@@ -59,10 +59,10 @@ struct Visit {
 #[unsafe(link_section = "iter/task_file")]
 pub extern "C" fn tcp_listeners_iter(ctx: *mut TaskFile) -> i32 {
     let o = offsets();
-    if let Some(Visit { sk, state: LISTEN, holder }) = visit(ctx, o) {
-        if connection::get(sk).is_none() {
-            found_listener(sk, holder);
-        }
+    if let Some(Visit { sk, state: LISTEN, holder }) = visit(ctx, o)
+        && connection::get(sk).is_none()
+    {
+        found_listener(sk, holder);
     }
     0
 }

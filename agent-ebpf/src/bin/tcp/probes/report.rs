@@ -158,10 +158,11 @@ pub fn adopt(sk: u64, entry: &mut Connection) {
 fn owner(sk: u64, entry: &mut Connection) -> Owner {
     adopt(sk, entry);
     let mut owner = entry.owner;
-    if owner.process.tgid == 0 && owner.role == ROLE_SERVER {
-        if let Some(process) = listener::at(entry) {
-            owner.process = process;
-        }
+    if owner.process.tgid == 0
+        && owner.role == ROLE_SERVER
+        && let Some(process) = listener::at(entry)
+    {
+        owner.process = process;
     }
     owner
 }

@@ -1,3 +1,5 @@
+//! Tests of the stream parser: scripts of bytes and what is measured of them.
+
 use bytemuck::Zeroable as _;
 use shipwake_ebpf::http::{DIRECTION_IN, DIRECTION_OUT, Origin};
 

@@ -1,3 +1,5 @@
+//! Tests of path templates.
+
 use super::*;
 
 const SERVICE: Service = ([1; 16], 80);

@@ -1,3 +1,5 @@
+//! Tests of what is measured of connections.
+
 use bytemuck::Zeroable as _;
 use shipwake_ebpf::socket::{Owner, ROLE_CLIENT, ROLE_SERVER};
 
