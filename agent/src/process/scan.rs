@@ -16,8 +16,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Fact, ProcessInfo, ProcessKey, cgroup::carrying_path, stat::Stat};
-use crate::time::Mono;
+use super::{Fact, ProcessInfo, ProcessKey, stat::Stat};
+use crate::{time::Mono, workload::cgroup::choose_bytes};
 
 /// First argument: as much as the kernel side sends.
 const ARGV0_KEPT: usize = 255;
@@ -93,7 +93,7 @@ impl Directory {
             // The rest was cut off, and half a path would be a wrong one.
             text = text.get(..text.iter().rposition(|byte| *byte == b'\n')?)?;
         }
-        carrying_path(&String::from_utf8_lossy(text)).map(Arc::from)
+        choose_bytes(text)
     }
 
     /// The executable, without the mark of a deleted file.
