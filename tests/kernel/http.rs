@@ -85,12 +85,18 @@ impl Running {
 
     /// Measurements of this process: `server duration`, value, and the labels that matter.
     fn own(&self) -> impl Iterator<Item = (String, f64, String)> {
-        self.said.measurements.iter().filter_map(|measurement| {
-            let Subject::Process(process) = measurement.subject else { return None };
-            let value = match measurement.value {
-                Value::Observe(value) | Value::Add(value) => value,
-                _ => return None,
+        let single = self.said.measurements.iter().flat_map(|measurement| {
+            let values = match &measurement.value {
+                Value::Observe(value) | Value::Add(value) => vec![*value],
+                Value::Observations(list) => {
+                    list.iter().flat_map(|(value, times)| (0..*times).map(|_| *value)).collect()
+                }
+                Value::Buckets(_) | Value::Set(_) => Vec::new(),
             };
+            values.into_iter().map(move |value| (measurement, value))
+        });
+        single.filter_map(|(measurement, value)| {
+            let Subject::Process(process) = measurement.subject else { return None };
             let name = match measurement.metric.name {
                 "http.server.request.duration" => "server duration",
                 "http.client.request.duration" => "client duration",

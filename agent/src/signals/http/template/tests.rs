@@ -166,3 +166,22 @@ fn memory_is_bounded_whatever_comes() {
     let counted: usize = templates.services.values().map(Tree::len).sum();
     assert_eq!(counted, templates.nodes);
 }
+
+/// Words that become `{param}` grow, and the whole must fit all the same. Found by fuzzing.
+#[test]
+fn placeholders_count_for_the_longest_template() {
+    let mut templates = Templates::new(Limits { templates: 8, values: 3 });
+    let paths: [&[u8]; 5] = [
+        b",0(0,,0,,,0,,,,0,0(0,,,0,0(0/0(,,,0,0(0/0(,0(-,,,00,,,,,/0(,,0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff(-Z0,,/1",
+        b"/cj",
+        b"/",
+        b"/$y;-",
+        b"/1r0,/*/!/!(u!!!!!/!!!,,,,0,0(0,,0,,,0,,,,0,0(0,,,0,0(0/0(,,,0,0(0/0(\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6\xf6,0(-!!!!!!\x99,,,00,,,,,/0(,,0(-,,,00,,,,,\x99,\x99",
+    ];
+    for path in paths {
+        let target = Target::Path { path, cut: path.len() % 5 == 4 };
+        let learn = if path.len() % 7 == 6 { Learn::Tried } else { Learn::Proven };
+        let name = templates.name(([0; 16], 80), target, learn);
+        assert!(name.text.len() <= 100, "{}", name.text);
+    }
+}

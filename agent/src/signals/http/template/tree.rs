@@ -80,14 +80,15 @@ impl Tree {
             let mut kind = shape(segment, scratch);
             let stop = depth + 1 == DEPTH_MAX && !last
                 || path.cut && last
-                || length + 1 + scratch.len() > TEMPLATE_MAX - 1 - REST.len();
+                // A word may turn out to be a value, whose placeholder may be longer.
+                || length + 1 + scratch.len().max(PARAM.len()) > TEMPLATE_MAX - 1 - REST.len();
             if stop {
                 scratch.clear();
                 scratch.extend_from_slice(REST);
                 kind = Kind::Placeholder;
             }
-            length += 1 + scratch.len();
             node = self.step(node, kind, scratch, learn, limits)?;
+            length += 1 + self.nodes.get(node)?.text.len();
             if stop {
                 break;
             }
