@@ -280,7 +280,7 @@ impl ProcessTable {
     }
 
     fn evict(&mut self) {
-        while self.processes.len() > self.limits.processes {
+        while self.processes.len() > self.limits.processes || self.dead.len() > self.limits.dead {
             // Only the living can be left: the one that was heard of least recently is given up.
             let victim = match self.dead.pop_front() {
                 Some((at, key)) => {

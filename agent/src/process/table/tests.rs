@@ -219,6 +219,17 @@ fn a_full_table_gives_up_the_longest_dead_first_and_counts_it() {
 }
 
 #[test]
+fn the_dead_are_bounded_while_there_is_room_for_the_living() {
+    let mut table = ProcessTable::new(Limits { dead: 2, ..Limits::default() });
+    for pid in 1..=4 {
+        table.apply(fork(u64::from(pid), key(100, 1), key(pid, pid)));
+        table.apply(exit(u64::from(pid), key(pid, pid), 0));
+    }
+    assert_eq!((table.len(), table.evicted()), (2, 2));
+    assert!(table.get(key(2, 2)).is_none() && table.get(key(3, 3)).is_some());
+}
+
+#[test]
 fn processes_that_share_a_pid_are_forgotten_in_any_order() {
     let keys = [key(10, 1), key(10, 2), key(10, 3)];
     for victim in keys {
