@@ -1,6 +1,8 @@
 //! The whole agent against real peers: what it reports is compared with what they count themselves.
 //! Needs root and the programs that `cargo xtask test` installs.
 
+mod backend;
+mod containers;
 mod http;
 mod http_cases;
 mod lifecycle;
