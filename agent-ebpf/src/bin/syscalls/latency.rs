@@ -1,14 +1,15 @@
 //! How long selected calls take.
 //!
-//! The start is kept per thread in a hash whose entries stay until the thread ends: a thread's second
-//! call only writes in place. Task storage would save one hash per call, but the whole object would be
-//! refused by kernels before 5.11, which do not know that kind of map.
+//! The start is kept in an array by the low bits of the thread's number: reading an array costs a few
+//! instructions, a hash costs a hundred, and task storage would make kernels before 5.11 refuse the object. One
+//! word holds the high bits of the number and the time, so that of two threads that share a slot the one that
+//! lost it finds out, and counts a call whose start was not seen.
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::map,
-    maps::{HashMap, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
 };
 use shipwake_ebpf::{
     drops::Drop,
@@ -20,10 +21,16 @@ use shipwake_ebpf::{
 
 use crate::{counts::shard, globals};
 
-/// Start of the call that a thread is in, in nanoseconds; 0 between calls. More threads than this on
-/// one host go untimed, which is counted.
+/// Slots for the starts of calls: half a MiB. Two threads share one only when their numbers differ by a
+/// multiple of this.
+const SLOTS: u32 = 65536;
+/// Bits of a slot that hold the time: nine years of nanoseconds. The others hold what of the thread's number
+/// the slot does not tell; numbers have 22 bits at most.
+const TIME_BITS: u32 = 58;
+
+/// When the call that a thread is in began; 0 between calls.
 #[map]
-static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+static STARTS: Array<u64> = Array::with_max_entries(SLOTS, 0);
 
 /// A process uses some six timed calls.
 #[map]
@@ -35,7 +42,6 @@ static LATENCIES: HashMap<LatencyKey, Latency> =
 static EMPTY: PerCpuArray<Latency> = PerCpuArray::with_max_entries(1, 0);
 
 twin!("sys_enter", syscalls_enter_btf, syscalls_enter_raw, enter);
-twin!("sched_process_exit", syscalls_thread_exit_btf, syscalls_thread_exit_raw, thread_exit);
 
 /// Arguments: registers, number. The number may be one of the 32-bit entry; the exit sorts that out.
 #[inline(always)]
@@ -47,21 +53,18 @@ fn enter<const BTF: bool>(args: *const u64) {
     }
     // SAFETY: the helper takes no argument.
     let now = unsafe { bpf_ktime_get_ns() };
-    let thread = bpf_get_current_pid_tgid() as u32;
-    match STARTS.get_ptr_mut(thread) {
-        // SAFETY: a checked map value that only this thread writes.
-        Some(start) => unsafe { *start = now },
-        None if STARTS.insert(thread, now, u64::from(BPF_ANY)).is_err() => {
-            globals::lost(Drop::SecondTableFull);
-        }
-        None => {}
+    let (slot, tag) = slot();
+    if let Some(start) = slot {
+        // SAFETY: a checked map value. One aligned word is written whole.
+        unsafe { start.write_volatile(tag | (now & (u64::MAX >> (64 - TIME_BITS)))) }
     }
 }
 
-/// Arguments: the task, which is the one that is running.
+/// The running thread's slot, and the high bits of a word that is this thread's.
 #[inline(always)]
-fn thread_exit<const BTF: bool>(_args: *const u64) {
-    let _ = STARTS.remove(bpf_get_current_pid_tgid() as u32);
+fn slot() -> (Option<*mut u64>, u64) {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    (STARTS.get_ptr_mut(thread & (SLOTS - 1)), u64::from(thread / SLOTS) << TIME_BITS)
 }
 
 /// A timed call returned.
@@ -72,10 +75,18 @@ pub fn finish(process: ProcessKey, nr: u16) {
         globals::lost(Drop::TableFull);
         return;
     };
-    let start = match STARTS.get_ptr_mut(bpf_get_current_pid_tgid() as u32) {
+    let start = match slot() {
         // SAFETY: as in `enter`. The zero keeps a call whose start is missed from taking this one's.
-        Some(start) => unsafe { core::mem::replace(&mut *start, 0) },
-        None => 0,
+        (Some(slot), tag) => unsafe {
+            let word = slot.read_volatile();
+            slot.write_volatile(0);
+            if word >> TIME_BITS == tag >> TIME_BITS {
+                word << (64 - TIME_BITS) >> (64 - TIME_BITS)
+            } else {
+                0
+            }
+        },
+        (None, _) => 0,
     };
     // SAFETY: a checked map value; its fields are only ever added to.
     unsafe {

@@ -100,13 +100,6 @@ pub static SIGNAL: SignalDef = SignalDef {
             "syscalls_enter_raw"
         ),
         twin_probe!(
-            "thread_exit",
-            Asked(setup::latency),
-            "sched_process_exit",
-            "syscalls_thread_exit_btf",
-            "syscalls_thread_exit_raw"
-        ),
-        twin_probe!(
             "http_destroy",
             Asked(setup::http),
             "tcp_destroy_sock",
