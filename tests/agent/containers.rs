@@ -44,6 +44,7 @@ fn offences(series: &Series, name: &str) -> Vec<String> {
         ("service.version", "1.4.2"),
         ("vcs.ref.head.revision", SHA),
         ("vcs.repository.url.full", "https://git.test/acme/shop"),
+        ("shipwake.deploy.author", "Ada <ada@acme.test>"),
         ("container.name", name),
         ("container.image.name", "registry.test:5000/shop/web"),
         ("container.image.tags", "1.4.2"),
@@ -107,16 +108,17 @@ fn every_series_of_a_container_carries_its_deploy() {
     let after = run(&daemon, "shop-web-2", "2");
     let running = start.elapsed();
     seen(&after, start);
-    // A process of a few milliseconds in a container is the container's.
-    let executions = |receiver: &Receiver| receiver.sum("shipwake.process.executions", of(&after));
-    let executed = executions(&receiver);
+    // A process of a few milliseconds in a container is the container's. Nothing else there ends with 77.
+    let ended = |receiver: &Receiver| {
+        receiver.sum("shipwake.process.exits", |it| {
+            of(&after)(it) && it.text("shipwake.process.exit.code") == "77"
+        })
+    };
     for _ in 0..3 {
-        daemon.docker(&["exec", &after.id, "/bin/true"]).unwrap();
+        let _ = daemon.docker(&["exec", &after.id, "/bin/sh", "-c", "exit 77"]);
     }
-    let exact = poll::until(Duration::from_secs(10), || {
-        (executions(&receiver) >= executed + 3.0).then_some(())
-    });
-    assert!(exact.is_some(), "processes of `docker exec` are missing");
+    let exact = poll::until(Duration::from_secs(10), || (ended(&receiver) == 3.0).then_some(()));
+    assert!(exact.is_some(), "three processes of `docker exec`: {} ended", ended(&receiver));
     println!(
         "first labelled request: {:?} after the agent's first report; {:?} after `docker run`, \
          which took {running:?}",
@@ -136,7 +138,7 @@ fn every_series_of_a_container_carries_its_deploy() {
     let strays: Vec<Series> = receiver
         .all()
         .into_iter()
-        .filter(|it| it.text("process.executable.name") == "httpd")
+        .filter(|it| ["httpd", "busybox"].contains(&it.text("process.executable.name")))
         .filter(|it| !it.resource.contains_key("container.id"))
         .collect();
     assert!(strays.is_empty(), "series of a container outside of it: {strays:?}");

@@ -6,4 +6,6 @@ mod containers;
 mod http;
 mod http_cases;
 mod lifecycle;
+mod network;
+mod observer;
 mod processes;

@@ -118,15 +118,17 @@ impl Agent {
     pub fn map_bytes(&self) -> u64 {
         let folder = format!("/proc/{}/fdinfo", self.child.id());
         let Ok(entries) = fs::read_dir(folder) else { return 0 };
-        entries
+        let number = |info: &str, key: &str| -> Option<u64> {
+            let line = info.lines().find(|line| line.starts_with(key))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        // A map may be open more than once.
+        let maps: std::collections::BTreeMap<u64, u64> = entries
             .flatten()
             .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-            .filter(|info| info.contains("map_id:"))
-            .filter_map(|info| {
-                let line = info.lines().find(|line| line.starts_with("memlock:"))?;
-                line.split_whitespace().nth(1)?.parse::<u64>().ok()
-            })
-            .sum()
+            .filter_map(|info| Some((number(&info, "map_id:")?, number(&info, "memlock:")?)))
+            .collect();
+        maps.values().sum()
     }
 }
 

@@ -68,7 +68,15 @@ pub fn globals(setup: &Setup<'_>) -> Vec<Global> {
 /// Sizes of the tables. More CPUs mean more counters per key and more processes.
 pub fn map_sizes(setup: &Setup<'_>) -> Vec<(&'static str, u32)> {
     let scale = shards(setup.cpus).max(2) / 2;
-    vec![("CALLS", 65_536 * scale), ("LATENCIES", 16_384 * scale)]
+    vec![("CALLS", 65_536 * scale), ("LATENCIES", 16_384 * scale), ("HTTP", ring_bytes(setup.cpus))]
+}
+
+/// Bytes of the ring `HTTP`, which count twice in the agent's resident memory: the kernel maps them twice in a row.
+///
+/// 1 MiB per CPU holds 5,000 exchanges, some 100 ms of what one CPU serves at the very most; the ring is
+/// visited every 5 ms while there is much, and every 50 ms otherwise.
+fn ring_bytes(cpus: u32) -> u32 {
+    cpus.clamp(2, 16).next_power_of_two() << 20
 }
 
 /// Whether HTTP is captured: it was asked for, and the kernel says where sockets are.

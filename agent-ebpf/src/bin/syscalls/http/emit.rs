@@ -18,7 +18,7 @@ use shipwake_ebpf::{
 use super::scratch::Scratch;
 use crate::globals;
 
-/// 4 MiB are 10,000 exchanges: at 100,000 per second, ten readings of 10 ms.
+/// The user side sets the size by the number of CPUs.
 #[map]
 static HTTP: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
