@@ -9,14 +9,13 @@ pub struct Limits {
     pub keep_dead: Duration,
     /// Most processes known at once, dead ones included. The longest dead go first.
     pub processes: usize,
-    /// Most dead processes known at once: what a host that starts a thousand processes a second remembers of
-    /// the last eight seconds.
+    /// Most dead processes known at once.
     pub dead: usize,
 }
 
 impl Default for Limits {
     /// One minute, and three times the 10,000 live processes of a big host: about 10 MB when full.
     fn default() -> Self {
-        Self { keep_dead: Duration::from_secs(60), processes: 32_768, dead: 8_192 }
+        Self { keep_dead: Duration::from_secs(60), processes: 32_768, dead: 32_768 }
     }
 }
