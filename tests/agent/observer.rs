@@ -77,6 +77,8 @@ fn bpftrace_counts_the_same_calls() {
             "SKIPPED: bpftrace does not run here: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+        actor.kill().unwrap();
+        actor.wait().unwrap();
         return;
     }
     actor.stdin.as_mut().unwrap().write_all(b"\n").unwrap();

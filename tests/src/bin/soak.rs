@@ -70,7 +70,8 @@ fn soak(minutes: f64) -> Result<()> {
         samples.push(sample);
     }
     let _ = load.kill();
-    let _ = churn.kill();
+    // `timeout` passes this on to the shell; were it killed, the shell would go on without end.
+    let _ = Command::new("kill").args(["-TERM", &churn.id().to_string()]).status();
     let _ = load.wait();
     let _ = churn.wait();
     let lost = receiver.sum("shipwake.agent.lost", |_| true);
