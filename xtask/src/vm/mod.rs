@@ -29,8 +29,16 @@ pub use image::{Kernel, fetch};
 pub const DEFAULT: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Programs of the guest beyond the tests themselves: what the tests call.
 const PROGRAMS: [&str; 4] = ["/usr/sbin/ip", "/usr/sbin/nginx", "/usr/bin/wrk", "/usr/bin/curl"];
-const PACKAGES: [&str; 6] =
-    ["qemu-system-x86", "busybox-static", "iproute2", "nginx-light", "wrk", "curl"];
+const PACKAGES: [&str; 8] = [
+    "qemu-system-x86",
+    "busybox-static",
+    "iproute2",
+    "nginx-light",
+    "wrk",
+    "curl",
+    "kmod",
+    "xz-utils",
+];
 /// Everything but 16-byte compare-and-exchange: emulated, it corrupts the flags when it faults, and the
 /// allocator of Linux 6.12 dies of it.
 const CPU: &str = "max,-cx16";
