@@ -2,7 +2,7 @@
 
 mod parse;
 
-use std::{fs::File, io::Read as _, thread};
+use std::{fs::File, io::Read as _, thread, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -55,32 +55,61 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
 /// What the environment of a living process says. Nothing, not even that it was read, when the
 /// process is gone, is another one by now, or may not be looked at.
 fn read(key: &ProcessKey, buffer: &mut Vec<u8>) -> Vec<Attribute> {
-    buffer.clear();
-    let read = File::open(format!("/proc/{}/environ", key.tgid))
-        .and_then(|file| file.take(MOST_BYTES).read_to_end(buffer));
-    if read.is_err() || !is_same(key) {
-        return Vec::new();
+    let mut pauses = EXEC_PAUSES.iter();
+    loop {
+        buffer.clear();
+        let read = File::open(format!("/proc/{}/environ", key.tgid))
+            .and_then(|file| file.take(MOST_BYTES).read_to_end(buffer));
+        if read.is_err() {
+            return Vec::new();
+        }
+        let Some(stat) = stat(key) else { return Vec::new() };
+        if !buffer.is_empty() || !is_in_exec(&stat) {
+            break;
+        }
+        let Some(pause) = pauses.next() else { return Vec::new() };
+        thread::sleep(*pause);
     }
     let mut attributes = parse(buffer);
     attributes.push(Attribute::text(names::ENVIRONMENT_READ, "yes"));
     attributes
 }
 
+/// How long a process that is in the middle of an exec is waited for, step by step: the kernel loads
+/// the program in far less, unless it has to come from a slow disk.
+const EXEC_PAUSES: [Duration; 4] = [
+    Duration::from_millis(1),
+    Duration::from_millis(4),
+    Duration::from_millis(15),
+    Duration::from_millis(30),
+];
+
+/// Whether a process whose environment was read as no bytes has one all the same: in the middle of an
+/// exec, when the new memory is there and the environment is not in it yet, the kernel shows none.
+/// Such a process has memory (field 23 of its `stat`), and its environment (from field 50 to field
+/// 51) has no end yet or, got by now, is not empty. Kernel threads and the dead have no memory.
+fn is_in_exec(stat: &str) -> bool {
+    let field = |number: usize| stat.split_ascii_whitespace().nth(number - 3);
+    field(23).is_some_and(|bytes| bytes != "0")
+        && (field(51) == Some("0") || field(50) != field(51))
+}
+
 /// Whether the process of this id is still the one that was meant. Asked after reading, so that what
 /// was read cannot be another's.
 pub(super) fn is_same(key: &ProcessKey) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", key.tgid)) else {
-        return false;
-    };
-    // The name, in parentheses, may hold anything; field 22 counts from behind it.
-    let ticks = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19))
-        .and_then(|ticks| ticks.parse::<u64>().ok());
+    stat(key).is_some()
+}
+
+/// `/proc/<pid>/stat` from field 3 on (the name before it, in parentheses, may hold anything), when
+/// the process of this id is still the one that was meant.
+fn stat(key: &ProcessKey) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", key.tgid)).ok()?;
+    let fields = stat.rsplit_once(')')?.1;
+    let ticks: u64 = fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
     // Keys have the low half; 0 where the kernel could not tell.
-    ticks.is_some_and(|ticks| {
-        key.start_ticks == 0 || (ticks & u64::from(u32::MAX)) == u64::from(key.start_ticks)
-    })
+    let is_meant =
+        key.start_ticks == 0 || (ticks & u64::from(u32::MAX)) == u64::from(key.start_ticks);
+    is_meant.then(|| fields.to_owned())
 }
 
 #[cfg(test)]
@@ -106,6 +135,22 @@ mod tests {
     }
 
     #[test]
+    fn a_process_in_exec_has_memory_and_no_environment_yet() {
+        let stat = |bytes: u64, start: u64, end: u64| {
+            let mut fields = vec!["1".to_owned(); 50];
+            fields[23 - 3] = bytes.to_string();
+            fields[50 - 3] = start.to_string();
+            fields[51 - 3] = end.to_string();
+            format!(" {}", fields.join(" "))
+        };
+        assert!(is_in_exec(&stat(8192, 0, 0)));
+        assert!(is_in_exec(&stat(8192, 4096, 4100)), "it came after it was read");
+        assert!(!is_in_exec(&stat(8192, 4096, 4096)), "an empty one");
+        assert!(!is_in_exec(&stat(0, 0, 0)), "a kernel thread, a zombie");
+        assert!(!is_in_exec(""));
+    }
+
+    #[test]
     fn only_the_process_that_was_meant_and_only_allowed_variables() {
         let mut child = sleeper();
         let tgid = child.id();
@@ -114,11 +159,6 @@ mod tests {
             .map(|(key, value)| Attribute::text(key, value))
             .to_vec();
         let mut buffer = Vec::new();
-        // The child may still be between fork and exec.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while read(&key, &mut buffer) != expected && std::time::Instant::now() < deadline {
-            std::thread::yield_now();
-        }
         assert_eq!(read(&key, &mut buffer), expected);
         assert_eq!(read(&ProcessKey { tgid, start_ticks: 0 }, &mut buffer), expected);
         let other = ProcessKey { tgid, start_ticks: key.start_ticks + 1 };
