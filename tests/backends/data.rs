@@ -40,10 +40,10 @@ pub fn text(value: &str) -> AttributeValue {
 }
 
 pub fn resource(attributes: Vec<(&str, AttributeValue)>) -> Arc<Resource> {
-    let attributes = attributes.into_iter().map(|(key, value)| (key.into(), value, "test"));
+    let attributes = attributes.into_iter().map(|(key, value)| (key.into(), value, "test".into()));
     let mut attributes: Vec<(Arc<str>, _, _)> = attributes.collect();
     attributes.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
-    Arc::new(Resource { attributes })
+    Arc::new(Resource { attributes, facts: Vec::new() })
 }
 
 pub fn service(name: &str) -> Arc<Resource> {

@@ -90,6 +90,9 @@ pub struct Ps {
 pub struct Service {
     /// Resource attributes, sorted by key.
     pub attributes: Vec<AttributeRow>,
+    /// What is known and not exported, sorted by key.
+    #[serde(default)]
+    pub facts: Vec<AttributeRow>,
 }
 
 impl Service {

@@ -1,6 +1,6 @@
 //! Which service every process belongs to: from a running engine, or by a look of its own.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -13,7 +13,7 @@ use crate::{
     signals::Batch,
     telemetry::Counters,
     time::Mono,
-    workload::{Entry, Resource, SourceHealth, SourceState},
+    workload::{AttributeValue, Entry, Origin, Resource, SourceHealth, SourceState},
 };
 
 /// Pause between two looks at the state of the sources.
@@ -42,12 +42,16 @@ pub fn known(engine: &Engine, denied: u64) -> Ps {
 }
 
 fn service(resource: &Resource) -> Service {
-    let attributes = resource.attributes.iter().map(|(key, value, source)| AttributeRow {
+    let Resource { attributes, facts } = resource;
+    let row = |(key, value, source): &(Arc<str>, AttributeValue, Origin)| AttributeRow {
         key: key.to_string(),
         value: value.to_string(),
-        source: (*source).to_owned(),
-    });
-    Service { attributes: attributes.collect() }
+        source: source.to_string(),
+    };
+    Service {
+        attributes: attributes.iter().map(row).collect(),
+        facts: facts.iter().map(row).collect(),
+    }
 }
 
 /// Looks at `/proc` and asks the sources once, with the code of the running agent. Needs no BPF; without

@@ -75,7 +75,7 @@ struct Row<'a> {
 }
 
 fn rows(ps: &Ps) -> impl Iterator<Item = Row<'_>> {
-    static NONE: Service = Service { attributes: Vec::new() };
+    static NONE: Service = Service { attributes: Vec::new(), facts: Vec::new() };
     ps.processes.iter().map(|process| {
         let service = ps.services.get(process.service).unwrap_or(&NONE);
         Row { process, service }
@@ -129,16 +129,21 @@ fn listed(ps: &Ps) -> String {
     table(&lines) + &remark(ps)
 }
 
-/// A paragraph per process: every attribute with its source.
+/// A paragraph per process: every attribute with its source, then what is known and not exported.
 fn explained(ps: &Ps) -> String {
     let mut text = String::new();
     for row in rows(ps) {
         text.push_str(&format!("{} {}\n", row.process.pid, row.name()));
-        let attributes = row.service.attributes.iter().map(|attribute| {
-            let value = format!("= {}", attribute.value);
-            vec![format!("  {}", attribute.key), value, format!("({})", attribute.source)]
-        });
-        text.push_str(&table(&attributes.collect::<Vec<_>>()));
+        let line = |sign: &'static str, remark: &'static str| {
+            move |attribute: &AttributeRow| {
+                let AttributeRow { key, value, source } = attribute;
+                vec![format!("  {key}"), format!("{sign} {value}"), format!("({source}{remark})")]
+            }
+        };
+        let Service { attributes, facts } = row.service;
+        let mut lines: Vec<_> = attributes.iter().map(line("=", "")).collect();
+        lines.extend(facts.iter().map(line("~", ", not exported")));
+        text.push_str(&table(&lines));
         text.push('\n');
     }
     text + &remark(ps)
@@ -201,6 +206,7 @@ mod tests {
                 attribute("service.name", "shop", "environment OTEL_SERVICE_NAME"),
                 attribute("vcs.ref.head.revision", "0123456789abcdef0123", "label x"),
             ],
+            facts: vec![attribute("shipwake.systemd.invocation_id", "0f", "systemd")],
         };
         Ps { services: vec![service], processes: vec![process], denied: 1 }
     }
@@ -222,5 +228,6 @@ mod tests {
         let text = explained(&ps());
         assert!(text.contains("= shop"), "{text}");
         assert!(text.contains("(environment OTEL_SERVICE_NAME)"), "{text}");
+        assert!(text.contains("(systemd, not exported)"), "{text}");
     }
 }

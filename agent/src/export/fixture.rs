@@ -33,10 +33,12 @@ pub(crate) static REQUESTS: Metric = Metric {
 pub(crate) fn resource(attributes: &[(&str, &str)]) -> Arc<Resource> {
     let mut attributes: Vec<(Arc<str>, _, _)> = attributes
         .iter()
-        .map(|(key, value)| (Arc::from(*key), AttributeValue::Str(Arc::from(*value)), "test"))
+        .map(|(key, value)| {
+            (Arc::from(*key), AttributeValue::Str(Arc::from(*value)), "test".into())
+        })
         .collect();
     attributes.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
-    Arc::new(Resource { attributes })
+    Arc::new(Resource { attributes, facts: Vec::new() })
 }
 
 pub(crate) fn service(name: &str) -> Arc<Resource> {

@@ -1,5 +1,6 @@
 //! Who a process identifier meant at the time an event happened.
 
+mod age;
 pub mod cgroup;
 mod fact;
 mod limits;
@@ -7,6 +8,7 @@ mod scan;
 pub(crate) mod stat;
 mod table;
 
+pub use age::age;
 pub use fact::{CgroupRef, Fact, ProcessInfo};
 pub use limits::Limits;
 pub(crate) use scan::{BUFFER, Directory, open_dir};

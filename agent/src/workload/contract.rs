@@ -1,6 +1,6 @@
 //! What sources are asked, what they answer, and what comes out in the end.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -110,11 +110,18 @@ impl fmt::Display for AttributeValue {
     }
 }
 
-/// Attributes of a service instance, sorted by key, each with where it was found: a few words like
-/// `label com.docker.compose.service` or `environment OTEL_SERVICE_NAME`.
+/// Where something was found: a few words like `label com.docker.compose.service`,
+/// `environment OTEL_SERVICE_NAME` or `rule legacy shop`.
+pub type Origin = Cow<'static, str>;
+
+/// What is known of a service instance, sorted by key, each with where it was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
-    pub attributes: Vec<(Arc<str>, AttributeValue, &'static str)>,
+    /// What is exported.
+    pub attributes: Vec<(Arc<str>, AttributeValue, Origin)>,
+    /// What would make a new series of every start, so it is not exported: for people and for telling
+    /// deploys from restarts.
+    pub facts: Vec<(Arc<str>, AttributeValue, Origin)>,
 }
 
 impl Resource {
@@ -132,11 +139,16 @@ impl Resource {
     }
 
     /// Where the value under `key` was found.
-    pub fn source(&self, key: &str) -> Option<&'static str> {
-        self.find(key).map(|(_, _, source)| *source)
+    pub fn source(&self, key: &str) -> Option<&str> {
+        self.find(key).map(|(_, _, source)| &**source)
     }
 
-    fn find(&self, key: &str) -> Option<&(Arc<str>, AttributeValue, &'static str)> {
+    /// What is known under `key` and not exported.
+    pub fn fact(&self, key: &str) -> Option<&AttributeValue> {
+        self.facts.iter().find(|(name, _, _)| **name == *key).map(|(_, value, _)| value)
+    }
+
+    fn find(&self, key: &str) -> Option<&(Arc<str>, AttributeValue, Origin)> {
         let index = self.attributes.binary_search_by(|(name, _, _)| (**name).cmp(key)).ok()?;
         self.attributes.get(index)
     }

@@ -12,29 +12,40 @@ pub mod names;
 pub mod resolve;
 mod sources;
 pub mod text;
+mod worker;
 
 pub mod docker;
 pub mod environ;
 pub mod executable;
 pub mod host;
+pub mod otel_ctx;
+pub mod rules;
 pub mod systemd;
 
 pub use contract::{
-    About, Ask, Attribute, AttributeValue, Change, ContainerId, Resource, SourceDef, WorkloadId,
+    About, Ask, Attribute, AttributeValue, Change, ContainerId, Origin, Resource, SourceDef,
+    WorkloadId,
 };
 pub use directory::{Applied, Directory, Entry, Moved};
 pub use health::{Health, SourceHealth, SourceState};
 pub use sources::{ASKS, Sources};
 
 /// Every source, highest precedence first. To add one: copy a folder, then add its two lines here.
-pub static ALL: &[&SourceDef] =
-    &[&docker::SOURCE, &systemd::SOURCE, &environ::SOURCE, &executable::SOURCE, &host::SOURCE];
+pub static ALL: &[&SourceDef] = &[
+    &rules::SOURCE,
+    &otel_ctx::SOURCE,
+    &docker::SOURCE,
+    &systemd::SOURCE,
+    &environ::SOURCE,
+    &executable::SOURCE,
+    &host::SOURCE,
+];
 
 crate::settings! {
     /// Where deploy metadata comes from.
     pub struct Settings {
         /// Metadata sources in use.
-        pub sources: Vec<String> = ["docker", "systemd", "environ", "executable", "host"].map(str::to_owned).to_vec(),
+        pub sources: Vec<String> = ["rules", "otel_ctx", "docker", "systemd", "environ", "executable", "host"].map(str::to_owned).to_vec(),
         /// Docker API sockets; the first that answers is used.
         pub docker_sockets: Vec<String> = ["/var/run/docker.sock", "/run/docker.sock"].map(str::to_owned).to_vec(),
         /// How long the first data of a container waits for the answer of its runtime.
@@ -45,10 +56,24 @@ crate::settings! {
         pub container_labels: Vec<String> = Vec::new(),
         /// Value of `deployment.environment.name` where no source gives one.
         pub environment: String = String::new(),
+        /// What the user says about services, written as tables `[[workload.rule]]`: see below.
+        pub rule: Vec<rules::Rule> = Vec::new(),
     }
 }
 
 impl Settings {
+    /// Labels of containers that sources carry beyond [`names::LABELS`]: those that are exported and those
+    /// that rules look at.
+    pub fn wanted_labels(&self) -> Vec<String> {
+        let of_rules = self.rule.iter().flat_map(rules::Rule::labels).map(str::to_owned);
+        self.container_labels.iter().cloned().chain(of_rules).collect()
+    }
+
+    /// Environment variables that sources carry beyond [`names::VARIABLES`]: those that rules look at.
+    pub fn wanted_variables(&self) -> Vec<String> {
+        self.rule.iter().flat_map(rules::Rule::variables).map(str::to_owned).collect()
+    }
+
     /// Whether every name is a source.
     pub fn check(&self) -> Result<(), String> {
         let known: Vec<&str> = ALL.iter().map(|source| source.name).collect();

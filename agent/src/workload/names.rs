@@ -18,6 +18,19 @@ pub const IMAGE_CREATED: &str = "~image.created";
 /// How the image was named when the container was created, tag included.
 pub const IMAGE_REFERENCE: &str = "~image.reference";
 
+/// Prefix of an attribute that a process publishes about itself.
+pub const CONTEXT: &str = "~context.";
+/// Prefix of an attribute that a description in a file gives to a process.
+pub const FILE: &str = "~file.";
+/// Prefix of the path of the description that gives an attribute.
+pub const FILE_PATH: &str = "~path.";
+/// What makes a process another service than others of the same executable, outside of containers
+/// and units: its script, its archive, its description. Any source of facts about processes may say
+/// it.
+pub const APART: &str = "~apart";
+/// Prefix of what is known and not exported: `~fact.shipwake.systemd.invocation_id`.
+pub const FACT: &str = "~fact.";
+
 /// Path of the executable of a process.
 pub const EXECUTABLE: &str = "~executable";
 /// Present when the environment of a process could be read: then what is not said is not there.
@@ -104,6 +117,7 @@ pub const VARIABLES: &[&str] = &[
     "HEROKU_DYNO_ID",
     "HEROKU_RELEASE_VERSION",
     "HEROKU_SLUG_COMMIT",
+    "INVOCATION_ID",
     "KAMAL_VERSION",
     "K_REVISION",
     "K_SERVICE",
@@ -122,7 +136,7 @@ pub const VARIABLES: &[&str] = &[
     "VERCEL_GIT_COMMIT_SHA",
 ];
 
-/// Whether a label is worth carrying.
+/// Whether a label is worth carrying. `allowed` is [`super::Settings::wanted_labels`].
 pub fn is_wanted_label(key: &str, allowed: &[String]) -> bool {
     LABELS.contains(&key)
         || key.strip_prefix(OTEL_LABEL).is_some_and(|attribute| !attribute.is_empty())

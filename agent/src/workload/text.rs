@@ -103,6 +103,19 @@ pub fn repository(value: &str) -> Option<Arc<str>> {
         .then(|| format!("{scheme}://{}/{path}", host.to_ascii_lowercase()).into())
 }
 
+/// A web address without credentials, query and fragment.
+pub fn address(value: &str) -> Option<Arc<str>> {
+    let value = clean(value)?;
+    let (scheme, rest) = value.split_once("://")?;
+    let scheme = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let rest = rest.split(['?', '#']).next()?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let good =
+        !host.is_empty() && !rest.contains([' ', '\\', '<', '>', '"']) && !path.contains('@');
+    good.then(|| format!("{scheme}://{}/{path}", host.to_ascii_lowercase()).into())
+}
+
 /// `git@host:owner/name` as `host/owner/name`.
 fn scp_form(value: &str) -> Option<String> {
     let (authority, path) = value.split_once(':')?;
@@ -275,6 +288,21 @@ mod tests {
             "https://h/../x",
         ] {
             check_repository(nothing, None);
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for (value, expected) in [
+            ("https://ci.acme.test/p/1", Some("https://ci.acme.test/p/1")),
+            ("https://user:secret@CI.acme.test/p/1?token=x#top", Some("https://ci.acme.test/p/1")),
+            ("http://ci", Some("http://ci/")),
+            ("ci/p/1", None),
+            ("javascript://x", None),
+            ("https:///x", None),
+            ("https://user:p@ss/word@ci/x", None),
+        ] {
+            assert_eq!(address(value).as_deref(), expected, "{value:?}");
         }
     }
 

@@ -24,8 +24,8 @@ fn at(ms: u64) -> Anchor {
 
 fn service(name: &str, source: &'static str) -> Arc<Resource> {
     let attribute =
-        |key: &str, value: &str| (key.into(), AttributeValue::Str(value.into()), source);
-    Arc::new(Resource { attributes: vec![attribute("service.name", name)] })
+        |key: &str, value: &str| (key.into(), AttributeValue::Str(value.into()), source.into());
+    Arc::new(Resource { attributes: vec![attribute("service.name", name)], facts: Vec::new() })
 }
 
 fn tag(pid: u32) -> Tag {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    Applied, ContainerId, Directory, Facts, Mask, Mono, Moved, Place, WorkloadId, resolve,
+    Applied, ContainerId, Directory, Facts, Identity, Mask, Member, Mono, Moved, Place, WorkloadId,
+    environ, otel_ctx, resolve,
 };
 use crate::{
     process::ProcessKey,
-    workload::{Settings, cgroup::Placement, names, resolve::Known},
+    workload::{Settings, names, resolve::Known},
 };
 
 impl Directory {
@@ -57,7 +58,7 @@ impl Directory {
         Applied { changed, moved: Vec::new() }
     }
 
-    /// Learns the executable or the environment of a process, which may give it another workload.
+    /// Learns something about a process, which may give it another workload.
     pub(super) fn apply_process(
         &mut self,
         source: &'static str,
@@ -74,11 +75,15 @@ impl Directory {
             member.executable = Some(path.into());
             member.place = Place::new(&member.placement, member.executable.as_ref());
         }
-        if facts.text(names::ENVIRONMENT_READ).is_some() {
-            member.identity = identity(&self.settings, &facts);
-            member.environment = Some(Arc::new(facts));
+        // An environment that could not be read is no news.
+        let is_news =
+            source != environ::SOURCE.name || facts.text(names::ENVIRONMENT_READ).is_some();
+        // Published by a process that need be neither the first nor the main one.
+        let is_context = source == otel_ctx::SOURCE.name;
+        if is_news && member.hear(source, facts) {
+            member.identity = identity(&self.settings, &member);
         }
-        let decides = self.is_decisive(from, process, now);
+        let decides = is_context || self.is_decisive(from, process, now);
         let to = self.join(process, member, now);
         let mut applied = Applied::default();
         if from != to {
@@ -87,7 +92,8 @@ impl Directory {
         if decides && self.refresh(from, Some(now)) {
             applied.changed.push(from);
         }
-        if from != to && self.is_decisive(to, process, now) && self.refresh(to, Some(now)) {
+        let decides = is_context || self.is_decisive(to, process, now);
+        if from != to && decides && self.refresh(to, Some(now)) {
             applied.changed.push(to);
         }
         applied
@@ -110,16 +116,19 @@ impl Directory {
     }
 }
 
-/// How the environment of a process names its service, if it does.
-fn identity(settings: &Settings, environment: &Facts) -> Option<Vec<Arc<str>>> {
+/// How a process names its service, if it does.
+fn identity(settings: &Settings, member: &Member) -> Option<Identity> {
     resolve::identity(&Known {
         settings,
-        place: &Place::Unknown,
-        placement: &Placement::default(),
-        executable: None,
+        place: &member.place,
+        placement: &member.placement,
+        executable: member.executable.as_deref(),
         container: &[],
         unit: &[],
-        environment: Some(environment),
+        process: &member.told,
+        environment: member.told_by(environ::SOURCE.name).map(AsRef::as_ref),
+        context: member.told_by(otel_ctx::SOURCE.name).map(AsRef::as_ref),
+        is_environment_its_own: true,
         host: &Facts::default(),
     })
 }

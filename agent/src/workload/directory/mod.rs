@@ -20,7 +20,8 @@ use super::{
     Ask, Change, ContainerId, Resource, Settings, SourceDef, WorkloadId,
     cgroup::{self, Placement},
     contract::About,
-    resolve::{self, Facts, Place},
+    environ, otel_ctx,
+    resolve::{self, Facts, Identity, Place},
     sources,
 };
 use crate::{
@@ -28,7 +29,8 @@ use crate::{
     time::Mono,
 };
 use answers::{Answers, Mask};
-use member::{Identity, Member};
+use member::Member;
+pub(super) use member::Told;
 use workload::Workload;
 
 /// All that is known about workloads. Synchronous: no IO, no clock.
@@ -121,12 +123,14 @@ impl Directory {
             .or_else(|| parent.and_then(|parent| parent.executable.clone()));
         let place = Place::new(&placement, executable.as_ref());
         // Until its own environment is read, it is taken to be the one it was started with.
-        let (identity, environment) = match (before, parent) {
-            (Some(before), _) => (before.identity, before.environment),
+        let (identity, told) = match (before, parent) {
+            (Some(before), _) => (before.identity, before.told),
             (None, Some(parent)) if parent.is_kin(&place) => {
-                (parent.identity.clone(), parent.environment.clone())
+                let environment = parent.environment.clone();
+                let told = environment.map(|facts| (environ::SOURCE.name, facts));
+                (parent.identity.clone(), told.into_iter().collect())
             }
-            (None, _) => (None, None),
+            (None, _) => (None, Told::new()),
         };
         let asks = self.asks(info, &placement, &place);
         let waits = self.mask(&Ask::Process(info.clone()));
@@ -136,7 +140,7 @@ impl Directory {
             placement,
             executable,
             identity,
-            environment,
+            told,
             waits,
             since: now,
         };
@@ -157,6 +161,8 @@ impl Directory {
     ) -> Option<WorkloadId> {
         let mut member = self.processes.get(parent)?.clone();
         member.waits = Mask::default();
+        // The one thing that a child does not inherit.
+        member.hear(otel_ctx::SOURCE.name, Facts::default());
         Some(self.join(child, member, now))
     }
 

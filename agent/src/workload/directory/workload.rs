@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Directory, Facts, Identity, Member, Mono, Place, Placement, WorkloadId};
+use super::{
+    Directory, Facts, Identity, Member, Mono, Place, Placement, Told, WorkloadId, environ, otel_ctx,
+};
 use crate::{
     process::ProcessKey,
     workload::{
@@ -26,9 +28,13 @@ pub(super) struct Workload {
     /// The member whose executable names the workload when nothing else does.
     pub main: Option<ProcessKey>,
     pub executable: Option<Arc<str>>,
+    /// What the sources said about the main member.
+    pub told: Told,
     /// The member whose environment counts.
     pub speaker: Option<ProcessKey>,
     pub environment: Option<Arc<Facts>>,
+    /// What a living member publishes about itself.
+    pub context: Option<Arc<Facts>>,
     pub since: Mono,
     /// Since when it has no members.
     pub ended: Option<Mono>,
@@ -69,6 +75,14 @@ impl Workload {
             || matches!((&self.place, place), (Place::Executable(_), Place::Executable(_)))
     }
 
+    /// Whether a member goes by the name that this workload has.
+    fn is_named_by(&self, member: &Member) -> bool {
+        match (&self.identity, &member.identity) {
+            (Some(own), Some(one)) => own.agrees(one),
+            (own, one) => own == one,
+        }
+    }
+
     /// Whether one name is for the whole place.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.place, Place::Container { .. } | Place::Unit(_))
@@ -94,9 +108,9 @@ impl Workload {
                 .min_by_key(|(key, member)| (is_starter(member), age(key)))
                 .map(|(key, _)| *key)
         };
-        let speaks = |member: &Member| {
-            member.environment.is_some() && (!self.is_shared() || member.identity == self.identity)
-        };
+        let is_kin = |member: &Member| !self.is_shared() || self.is_named_by(member);
+        let speaks =
+            |member: &Member| is_kin(member) && member.told_by(environ::SOURCE.name).is_some();
         let speaker = match self.speaker {
             Some(key)
                 if processes
@@ -110,11 +124,30 @@ impl Workload {
                 .min_by_key(|(key, _)| age(key))
                 .map(|(key, _)| *key),
         };
+        let context = members()
+            .filter(|(_, member)| is_kin(member))
+            .filter_map(|(key, member)| Some((age(key), member.told_by(otel_ctx::SOURCE.name)?)))
+            .min_by_key(|(age, _)| *age)
+            .map(|(_, facts)| facts.clone());
         let of = |key: Option<ProcessKey>| key.and_then(|key| processes.get(&key));
         let executable = of(main).and_then(|member| member.executable.clone());
-        let environment = of(speaker).and_then(|member| member.environment.clone());
+        // Of a new one nothing is known until its sources have answered.
+        let told = of(main).filter(|member| member.waits.is_empty()).map(|one| one.told.clone());
+        let environment =
+            of(speaker).and_then(|member| member.told_by(environ::SOURCE.name).cloned());
         self.main = main;
         self.speaker = speaker;
+        // Who publishes takes it along; after the last member it holds until somebody comes.
+        if context != self.context && !self.members.is_empty() {
+            self.context = context;
+            self.is_stale = true;
+        }
+        if let Some(told) = told
+            && told != self.told
+        {
+            self.told = told;
+            self.is_stale = true;
+        }
         // What the last one said holds until somebody says something else.
         if executable.is_some() && executable != self.executable {
             self.executable = executable;
@@ -193,7 +226,11 @@ impl Directory {
         let ids = self.places.get(&member.place).map(Vec::as_slice).unwrap_or_default();
         let of = |id: &WorkloadId| self.workloads.get(id);
         let same = |one: &Workload| one.identity == member.identity;
-        let found = ids.iter().copied().find(|id| of(id).is_some_and(same)).or_else(|| {
+        let agrees = |one: &Workload| one.is_shared() && one.is_named_by(member);
+        let find = |is_it: &dyn Fn(&Workload) -> bool| {
+            ids.iter().copied().find(|id| of(id).is_some_and(is_it))
+        };
+        let found = find(&same).or_else(|| find(&agrees)).or_else(|| {
             // In a container or unit the first workload takes everybody without a name of their
             // own, and takes the first name for its own.
             let first = ids.first().copied()?;
@@ -203,10 +240,11 @@ impl Directory {
         });
         if let Some(id) = found {
             if let Some(one) = self.workloads.get_mut(&id)
-                && one.identity.is_none()
-                && member.identity.is_some()
+                && let Some(identity) = &member.identity
+                && one.identity.as_ref().is_none_or(|own| own.instance.is_none())
+                && one.identity != member.identity
             {
-                one.identity = member.identity.clone();
+                one.identity = Some(identity.clone());
                 one.is_stale = true;
             }
             return id;
@@ -225,8 +263,10 @@ impl Directory {
                 waiting: 0,
                 main: None,
                 executable: member.executable.clone(),
+                told: Told::new(),
                 speaker: None,
                 environment: None,
+                context: None,
                 since: now,
                 ended: None,
                 resource: Arc::default(),
@@ -250,8 +290,7 @@ impl Directory {
         let unit = one.unit.as_ref().map(|unit| self.units.facts(unit)).unwrap_or_default();
         // Outside of containers and units an environment counts only when it names the service:
         // anything else in it is as likely the surroundings of the shell that started the process.
-        let environment =
-            one.environment.as_deref().filter(|_| one.is_shared() || one.identity.is_some());
+        let is_named = one.identity.as_ref().is_some_and(|identity| identity.is_named());
         let resource = resolve::resolve(&Known {
             settings: &self.settings,
             place: &one.place,
@@ -259,7 +298,10 @@ impl Directory {
             executable: one.executable.as_deref(),
             container,
             unit,
-            environment,
+            process: &one.told,
+            environment: one.environment.as_deref(),
+            context: one.context.as_deref(),
+            is_environment_its_own: one.is_shared() || is_named,
             host: &self.host,
         });
         if *one.resource == resource {

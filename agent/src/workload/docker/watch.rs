@@ -216,7 +216,7 @@ impl Watch {
         let Some(container) = found.filter(|container| container.id == id) else {
             return Ok(Vec::new());
         };
-        let allowed = &self.settings.container_labels;
+        let allowed = &self.settings.wanted_labels();
         let image = match self.images.get(client, &container.image, allowed).await {
             Ok(image) => image,
             Err(problem) if problem.is_of_one_answer() => {
@@ -225,7 +225,7 @@ impl Watch {
             }
             Err(problem) => return Err(problem),
         };
-        let allowed = &self.settings.container_labels;
+        let allowed = &self.settings.wanted_labels();
         Ok(describe::container(&container, image.as_deref(), allowed))
     }
 

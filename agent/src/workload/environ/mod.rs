@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{About, Ask, Attribute, Change, Health, SourceDef, SourceState, names};
 use crate::{config::Config, process::ProcessKey};
 
-pub use parse::{parse, resource_attributes};
+pub use parse::{parse, parse_wanted, resource_attributes};
 
 /// The source.
 pub static SOURCE: SourceDef = SourceDef {
@@ -27,7 +27,13 @@ const STACK_BYTES: usize = 128 * 1024;
 
 /// Works on a thread of its own: a read waits for the memory map of the other process, which one that
 /// is stuck in the kernel may hold for ever.
-fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, health: Health) {
+fn start(
+    config: &Config,
+    mut asks: mpsc::Receiver<Ask>,
+    changes: mpsc::Sender<Change>,
+    health: Health,
+) {
+    let wanted = config.workload.wanted_variables();
     let state = health.clone();
     let work = move || {
         state.works();
@@ -37,7 +43,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
             let change = Change {
                 source: SOURCE.name,
                 about: About::Process(info.key),
-                attributes: read(&info.key, &mut buffer),
+                attributes: read(&info.key, &wanted, &mut buffer),
             };
             if changes.blocking_send(change).is_err() {
                 return;
@@ -54,7 +60,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
 
 /// What the environment of a living process says. Nothing, not even that it was read, when the
 /// process is gone, is another one by now, or may not be looked at.
-fn read(key: &ProcessKey, buffer: &mut Vec<u8>) -> Vec<Attribute> {
+fn read(key: &ProcessKey, wanted: &[String], buffer: &mut Vec<u8>) -> Vec<Attribute> {
     let mut pauses = EXEC_PAUSES.iter();
     loop {
         buffer.clear();
@@ -70,7 +76,7 @@ fn read(key: &ProcessKey, buffer: &mut Vec<u8>) -> Vec<Attribute> {
         let Some(pause) = pauses.next() else { return Vec::new() };
         thread::sleep(*pause);
     }
-    let mut attributes = parse(buffer);
+    let mut attributes = parse_wanted(buffer, wanted);
     attributes.push(Attribute::text(names::ENVIRONMENT_READ, "yes"));
     attributes
 }
@@ -159,12 +165,12 @@ mod tests {
             .map(|(key, value)| Attribute::text(key, value))
             .to_vec();
         let mut buffer = Vec::new();
-        assert_eq!(read(&key, &mut buffer), expected);
-        assert_eq!(read(&ProcessKey { tgid, start_ticks: 0 }, &mut buffer), expected);
+        assert_eq!(read(&key, &[], &mut buffer), expected);
+        assert_eq!(read(&ProcessKey { tgid, start_ticks: 0 }, &[], &mut buffer), expected);
         let other = ProcessKey { tgid, start_ticks: key.start_ticks + 1 };
-        assert_eq!(read(&other, &mut buffer), []);
+        assert_eq!(read(&other, &[], &mut buffer), []);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(read(&key, &mut buffer), []);
+        assert_eq!(read(&key, &[], &mut buffer), []);
     }
 }

@@ -5,6 +5,11 @@ use crate::workload::{Attribute, names, text};
 /// Facts in an environment block: `NAME=value` entries, each ended by a zero byte. Values of variables
 /// that are not in [`names::VARIABLES`] are not even copied.
 pub fn parse(block: &[u8]) -> Vec<Attribute> {
+    parse_wanted(block, &[])
+}
+
+/// The same, with more variables.
+pub fn parse_wanted(block: &[u8], wanted: &[String]) -> Vec<Attribute> {
     let mut attributes: Vec<Attribute> = Vec::new();
     for entry in block.split(|byte| *byte == 0) {
         let Some(split) = entry.iter().position(|byte| *byte == b'=') else { continue };
@@ -15,7 +20,7 @@ pub fn parse(block: &[u8]) -> Vec<Attribute> {
             if !attributes.iter().any(|known| known.key.starts_with(names::OTEL)) {
                 attributes.extend(otel(value));
             }
-        } else if names::VARIABLES.contains(&name)
+        } else if (names::VARIABLES.contains(&name) || wanted.iter().any(|one| one == name))
             && let Some(value) = std::str::from_utf8(value).ok().and_then(text::clean)
         {
             let key = format!("{}{name}", names::VARIABLE);
@@ -128,6 +133,12 @@ mod tests {
             b"OTEL_RESOURCE_ATTRIBUTES=service.version=1%2E2,team=core",
             &[("~otel.service.version", "1.2"), ("~otel.team", "core")],
         );
+    }
+
+    #[test]
+    fn variables_that_rules_look_at_are_allowed() {
+        let found = parse_wanted(b"STAGE=prod\0SECRET=x\0", &["STAGE".to_owned()]);
+        assert_eq!(found, [Attribute::text("~env.STAGE", "prod")]);
     }
 
     #[test]

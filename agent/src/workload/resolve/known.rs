@@ -84,12 +84,27 @@ impl Facts {
         })
     }
 
+    /// Values whose key starts with `prefix`, by the rest of the key.
+    pub(super) fn values<'a>(
+        &'a self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a AttributeValue)> {
+        self.0.iter().filter_map(move |Attribute { key, value }| {
+            key.strip_prefix(prefix).map(|rest| (rest, value))
+        })
+    }
+
     /// Attributes that are exported under their own name.
     pub(super) fn plain(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
         self.0
             .iter()
             .filter(|attribute| !attribute.key.starts_with('~'))
             .map(|attribute| (&*attribute.key, &attribute.value))
+    }
+
+    /// Whether the source said nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn under(&self, prefix: &str, key: &str) -> Option<&str> {
@@ -108,17 +123,34 @@ pub struct Known<'a> {
     pub container: &'a [(&'static str, Facts)],
     /// What the sources say about the unit.
     pub unit: &'a [(&'static str, Facts)],
+    /// What the sources say about the main process.
+    pub process: &'a [(&'static str, Arc<Facts>)],
     /// The environment of the process that speaks for the instance.
     pub environment: Option<&'a Facts>,
+    /// Whether everything in that environment is about the service, and not about whoever started it.
+    pub is_environment_its_own: bool,
+    /// What a process of the instance publishes about itself.
+    pub context: Option<&'a Facts>,
     pub host: &'a Facts,
 }
 
 impl<'a> Known<'a> {
     /// A variable of the process, else of its container, when it holds proper text.
     pub(super) fn variable(&self, key: &str) -> Option<&'a str> {
-        let process = self.environment.and_then(|facts| facts.under(names::VARIABLE, key));
+        let process = self.surroundings().and_then(|facts| facts.under(names::VARIABLE, key));
         let found = process.or_else(|| self.of_container(names::VARIABLE, key));
         found.and_then(text::clean)
+    }
+
+    /// A variable of the process, else of its container, whoever set it: for the rules of the user.
+    pub(in crate::workload) fn any_variable(&self, key: &str) -> Option<&'a str> {
+        let process = self.environment.and_then(|facts| facts.under(names::VARIABLE, key));
+        process.or_else(|| self.of_container(names::VARIABLE, key))
+    }
+
+    /// The environment, as far as it counts.
+    fn surroundings(&self) -> Option<&'a Facts> {
+        self.environment.filter(|_| self.is_environment_its_own)
     }
 
     /// One entry of `DD_TAGS`, which holds `key:value` separated by commas or spaces.
@@ -138,12 +170,12 @@ impl<'a> Known<'a> {
     }
 
     pub(super) fn otel_attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let process = self.environment.into_iter().flat_map(|facts| facts.texts(names::OTEL));
+        let process = self.surroundings().into_iter().flat_map(|facts| facts.texts(names::OTEL));
         process.chain(self.container_texts(names::OTEL))
     }
 
     /// A label of the container, when it holds proper text.
-    pub(super) fn label(&self, key: &str) -> Option<&'a str> {
+    pub(in crate::workload) fn label(&self, key: &str) -> Option<&'a str> {
         self.of_container(names::LABEL, key).and_then(text::clean)
     }
 
@@ -153,7 +185,7 @@ impl<'a> Known<'a> {
     }
 
     /// A text attribute that a source gives about the container.
-    pub(super) fn told(&self, key: &str) -> Option<&'a str> {
+    pub(in crate::workload) fn told(&self, key: &str) -> Option<&'a str> {
         self.container.iter().find_map(|(_, facts)| facts.text(key))
     }
 

@@ -1,7 +1,9 @@
 //! From everything that is known about a service instance to its resource: per attribute, the
 //! first giver in a fixed order wins, and the resource remembers which one it was.
 
+mod form;
 mod guard;
+mod identity;
 mod known;
 mod rules;
 #[cfg(test)]
@@ -11,10 +13,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
+pub use form::{describes_service, form};
+pub use identity::{Identity, identity};
 pub use known::{Facts, Known, Place};
-pub(super) use rules::identity;
 
-use super::{AttributeValue, Resource, Settings, names, text};
+use super::{AttributeValue, Origin, Resource, Settings, names, rules as user, text};
 
 /// Namespace of `service.instance.id`, given by the OpenTelemetry conventions.
 const INSTANCE_NAMESPACE: Uuid = Uuid::from_u128(0x4d63009a_8d0f_11ee_aad7_4c796ed8e320);
@@ -24,10 +27,14 @@ const MOST_OTEL_ATTRIBUTES: usize = 64;
 
 /// Who gives attributes, highest precedence first.
 static GIVERS: &[fn(&Known<'_>, &mut Draft)] = &[
+    user::give,
+    context,
     otel_variables,
     otel_labels,
+    files,
     rules::give,
     told_of_place,
+    told_of_process,
     told_of_container,
     told_of_host,
     allowed_labels,
@@ -43,7 +50,7 @@ pub fn resolve(known: &Known<'_>) -> Resource {
     for give in GIVERS {
         give(known, &mut draft);
     }
-    draft.finish()
+    Resource { facts: facts(known), ..draft.finish() }
 }
 
 /// The resource of the host itself.
@@ -72,12 +79,17 @@ pub fn resolve_agent(host: &Facts, settings: &Settings) -> Resource {
 
 /// A resource in the making: what was given first stays.
 #[derive(Default)]
-pub(super) struct Draft(BTreeMap<Arc<str>, (AttributeValue, &'static str)>);
+pub(in crate::workload) struct Draft(BTreeMap<Arc<str>, (AttributeValue, Origin)>);
 
 impl Draft {
-    fn give(&mut self, key: &str, value: impl Into<AttributeValue>, source: &'static str) {
+    pub(in crate::workload) fn give(
+        &mut self,
+        key: &str,
+        value: impl Into<AttributeValue>,
+        source: impl Into<Origin>,
+    ) {
         if !self.0.contains_key(key) {
-            self.0.insert(key.into(), (value.into(), source));
+            self.0.insert(key.into(), (value.into(), source.into()));
         }
     }
 
@@ -91,31 +103,46 @@ impl Draft {
     fn finish(self) -> Resource {
         let attributes =
             self.0.into_iter().map(|(key, (value, source))| (key, value, source)).collect();
-        Resource { attributes }
+        Resource { attributes, facts: Vec::new() }
     }
 }
 
-/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`: the user's own words about the service.
-fn otel_variables(known: &Known<'_>, draft: &mut Draft) {
-    if let Some(name) = known.variable("OTEL_SERVICE_NAME").and_then(text::name) {
-        draft.give("service.name", name, "environment OTEL_SERVICE_NAME");
-    }
-    for (key, value) in known.otel_attributes().take(MOST_OTEL_ATTRIBUTES) {
+/// What a process publishes about itself: the resource of the SDK in it.
+fn context(known: &Known<'_>, draft: &mut Draft) {
+    let Some(context) = known.context else { return };
+    for (key, value) in context.values(names::CONTEXT) {
+        let value = match value {
+            AttributeValue::Str(value) => form(key, value),
+            other => Some(other.clone()),
+        };
         if describes_service(key)
-            && let Some(value) = text::clean(value)
+            && !is_seen_from_inside(key)
+            && let Some(value) = value
         {
-            draft.give(key, value, "environment OTEL_RESOURCE_ATTRIBUTES");
+            draft.give(key, value, "process context OTEL_CTX");
         }
     }
 }
 
-/// Attributes of one process, and of the producer of the telemetry, are not the service's.
-fn describes_service(key: &str) -> bool {
-    let foreign = ["process.", "telemetry.", "thread.", "shipwake."];
-    key.len() <= text::LONGEST_NAME
-        && key.bytes().all(|byte| byte.is_ascii_graphic())
-        && !foreign.iter().any(|prefix| key.starts_with(prefix))
-        && !matches!(key, "deployment.environment" | "")
+/// What an SDK says about host and container is what it sees from inside of the container.
+fn is_seen_from_inside(key: &str) -> bool {
+    ["host.", "os.", "container."].iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`: the user's own words about the service.
+fn otel_variables(known: &Known<'_>, draft: &mut Draft) {
+    if let Some(name) =
+        known.variable("OTEL_SERVICE_NAME").and_then(|name| form("service.name", name))
+    {
+        draft.give("service.name", name, "environment OTEL_SERVICE_NAME");
+    }
+    for (key, value) in known.otel_attributes().take(MOST_OTEL_ATTRIBUTES) {
+        if describes_service(key)
+            && let Some(value) = form(key, value)
+        {
+            draft.give(key, value, "environment OTEL_RESOURCE_ATTRIBUTES");
+        }
+    }
 }
 
 /// Labels that name an attribute themselves.
@@ -123,18 +150,65 @@ fn otel_labels(known: &Known<'_>, draft: &mut Draft) {
     let prefix = format!("{}{}", names::LABEL, names::OTEL_LABEL);
     for (key, value) in known.container_texts(&prefix).take(MOST_OTEL_ATTRIBUTES) {
         if describes_service(key)
-            && let Some(value) = text::clean(value)
+            && let Some(value) = form(key, value)
         {
             draft.give(key, value, "label resource.opentelemetry.io");
         }
     }
 }
 
+/// Descriptions in files: `deploys.d`, or next to the program.
+fn files(known: &Known<'_>, draft: &mut Draft) {
+    for (_, facts) in known.process {
+        for (key, value) in facts.texts(names::FILE) {
+            let path = facts.text(&format!("{}{key}", names::FILE_PATH)).unwrap_or_default();
+            if describes_service(key)
+                && let Some(value) = form(key, value)
+            {
+                draft.give(key, value, format!("file {path}"));
+            }
+        }
+    }
+}
+
+/// What a source says about the main process in the words of the conventions.
+fn told_of_process(known: &Known<'_>, draft: &mut Draft) {
+    for (source, facts) in known.process {
+        for (key, value) in facts.plain() {
+            draft.give(key, value.clone(), *source);
+        }
+    }
+}
+
+/// What is known and would make a new series of every start.
+fn facts(known: &Known<'_>) -> Vec<(Arc<str>, AttributeValue, Origin)> {
+    let process = known.process.iter().map(|(source, facts)| (*source, &**facts));
+    let unit = known.unit.iter().map(|(source, facts)| (*source, facts));
+    let container = known.container.iter().map(|(source, facts)| (*source, facts));
+    let mut draft = Draft::default();
+    for (source, facts) in unit.chain(process).chain(container) {
+        for (key, value) in facts.values(names::FACT) {
+            draft.give(key, value.clone(), source);
+        }
+    }
+    if matches!(known.place, Place::Unit(_))
+        && let Some(id) = known.variable("INVOCATION_ID").filter(|id| is_invocation_id(id))
+    {
+        draft.give("shipwake.systemd.invocation_id", id, "environment INVOCATION_ID");
+    }
+    draft.finish().attributes
+}
+
+/// 128 bits in hexadecimal.
+pub(super) fn is_invocation_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What a source says about the container in the words of the conventions.
 fn told_of_container(known: &Known<'_>, draft: &mut Draft) {
     for (source, facts) in known.container {
         for (key, value) in facts.plain() {
-            draft.give(key, value.clone(), source);
+            draft.give(key, value.clone(), *source);
         }
     }
 }
@@ -154,7 +228,7 @@ fn told_of_place(known: &Known<'_>, draft: &mut Draft) {
     }
     for (source, facts) in known.unit {
         for (key, value) in facts.plain() {
-            draft.give(key, value.clone(), source);
+            draft.give(key, value.clone(), *source);
         }
     }
     if let Some(path) = known.executable

@@ -1,7 +1,5 @@
 //! The precedence table: one line per attribute and place to find it, first come first kept.
 
-use std::sync::Arc;
-
 use super::{Draft, Known};
 use crate::workload::{AttributeValue, names, text};
 
@@ -273,10 +271,8 @@ fn kamal<'a>(known: &Known<'a>) -> Option<Kamal<'a>> {
     (!version.is_empty()).then_some(Kamal { service, destination, version })
 }
 
-/// The words by which the environment of a process names the service it belongs to.
-pub(in crate::workload) fn identity(known: &Known<'_>) -> Option<Vec<Arc<str>>> {
-    let mut draft = Draft::default();
-    super::otel_variables(known, &mut draft);
+/// The name of the service as the environment of a process gives it.
+pub(super) fn variables(known: &Known<'_>, draft: &mut Draft) {
     for rule in RULES {
         let named = rule.attribute == "service.name" && rule.source.starts_with("environment ");
         let applies = rule.need == Need::Always || known.settings.labels;
@@ -287,7 +283,4 @@ pub(in crate::workload) fn identity(known: &Known<'_>) -> Option<Vec<Arc<str>>> 
             draft.give(rule.attribute, value, rule.source);
         }
     }
-    draft.text("service.name")?;
-    let keys = ["service.name", "service.namespace", "service.instance.id"];
-    Some(keys.iter().map(|key| Arc::from(draft.text(key).unwrap_or_default())).collect())
 }

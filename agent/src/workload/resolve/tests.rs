@@ -1,5 +1,7 @@
 //! Tests of precedence and guards.
 
+use std::sync::Arc;
+
 use super::{Facts, Known, Place, resolve};
 use crate::workload::{Attribute, AttributeValue, Resource, Settings, cgroup};
 
@@ -7,7 +9,8 @@ const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What is known in a test: lines of `kind key=value`, where kind is `label`, `image` (a label of the
-/// image, and so of the container), `base` (of the base too), `env`, `otel`, `told`.
+/// image, and so of the container), `base` (of the base too), `env`, `otel`, `told` (by the source of the
+/// container), `context`, `file`, `process` (by a source about the main process), `unit`.
 #[derive(Default)]
 struct Case {
     lines: &'static str,
@@ -18,7 +21,8 @@ struct Case {
 impl Case {
     fn resolve(&self) -> Resource {
         let mut container = vec![Attribute::text("~image.created", "2024-02-01T00:00:00Z")];
-        let mut environment = Vec::new();
+        let (mut environment, mut context, mut process) = (Vec::new(), Vec::new(), Vec::new());
+        let mut of_unit = Vec::new();
         for line in self.lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (kind, rest) = line.split_once(' ').unwrap();
             let (key, value) = rest.split_once('=').unwrap();
@@ -41,6 +45,13 @@ impl Case {
                 }),
                 "env" => environment.push(Attribute::text(format!("~env.{key}"), value)),
                 "otel" => environment.push(Attribute::text(format!("~otel.{key}"), value)),
+                "context" => context.push(Attribute::text(format!("~context.{key}"), value)),
+                "process" => process.push(Attribute::text(key, value)),
+                "unit" => of_unit.push(Attribute::text(key, value)),
+                "file" => {
+                    process.push(Attribute::text(format!("~path.{key}"), "/etc/x.toml"));
+                    process.push(Attribute::text(format!("~file.{key}"), value));
+                }
                 other => panic!("{other}"),
             }
         }
@@ -49,10 +60,8 @@ impl Case {
         let executable = "/usr/bin/app".into();
         let place = Place::new(&placement, Some(&executable));
         let unit = placement.unit.as_ref().map(|unit| {
-            (
-                "systemd",
-                Facts::new(vec![Attribute::text("shipwake.systemd.unit", unit.name.clone())]),
-            )
+            of_unit.push(Attribute::text("shipwake.systemd.unit", unit.name.clone()));
+            ("systemd", Facts::new(of_unit))
         });
         resolve(&Known {
             settings: &self.settings,
@@ -61,7 +70,10 @@ impl Case {
             executable: Some("/usr/bin/app"),
             container: &[("docker", Facts::new(container))],
             unit: unit.as_slice(),
+            process: &[("binary", Arc::new(Facts::new(process)))],
             environment: Some(&Facts::new(environment)),
+            is_environment_its_own: true,
+            context: Some(&Facts::new(context)).filter(|context| !context.is_empty()),
             host: &Facts::new(vec![
                 Attribute::text("host.id", "0123456789abcdef0123456789abcdef"),
                 Attribute::text("host.name", "alpha"),
