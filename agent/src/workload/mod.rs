@@ -14,6 +14,7 @@ mod sources;
 pub mod text;
 mod worker;
 
+pub mod binary;
 pub mod docker;
 pub mod environ;
 pub mod executable;
@@ -37,6 +38,7 @@ pub static ALL: &[&SourceDef] = &[
     &docker::SOURCE,
     &systemd::SOURCE,
     &environ::SOURCE,
+    &binary::SOURCE,
     &executable::SOURCE,
     &host::SOURCE,
 ];
@@ -45,7 +47,7 @@ crate::settings! {
     /// Where deploy metadata comes from.
     pub struct Settings {
         /// Metadata sources in use.
-        pub sources: Vec<String> = ["rules", "otel_ctx", "docker", "systemd", "environ", "executable", "host"].map(str::to_owned).to_vec(),
+        pub sources: Vec<String> = ["rules", "otel_ctx", "docker", "systemd", "environ", "binary", "executable", "host"].map(str::to_owned).to_vec(),
         /// Docker API sockets; the first that answers is used.
         pub docker_sockets: Vec<String> = ["/var/run/docker.sock", "/run/docker.sock"].map(str::to_owned).to_vec(),
         /// How long the first data of a container waits for the answer of its runtime.

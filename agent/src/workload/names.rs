@@ -36,6 +36,16 @@ pub const EXECUTABLE: &str = "~executable";
 /// Present when the environment of a process could be read: then what is not said is not there.
 pub const ENVIRONMENT_READ: &str = "~environ.read";
 
+/// Prefix of an attribute of the service as the program itself gives it: what compilers and build tools
+/// wrote into it or beside it. Under [`BUILT_BY`] and the same attribute is where it was found.
+pub const BUILT: &str = "~built.";
+pub const BUILT_BY: &str = "~built-by.";
+/// As [`BUILT`], given by the package of a distribution that the program came with.
+pub const PACKAGED: &str = "~packaged.";
+pub const PACKAGED_BY: &str = "~packaged-by.";
+/// Where the program that an interpreter runs is installed: two of them are two services.
+pub const APPLICATION: &str = "~application";
+
 /// Labels by this prefix name a resource attribute: `resource.opentelemetry.io/<attribute>`.
 pub const OTEL_LABEL: &str = "resource.opentelemetry.io/";
 
