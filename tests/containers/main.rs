@@ -2,6 +2,7 @@
 //! `busybox-static`; each test starts a Docker daemon of its own where it needs one.
 
 mod bad_sockets;
+mod binaries;
 mod docker;
 mod processes;
 mod station;
