@@ -50,7 +50,8 @@ impl Folder {
     fn compile(&self, name: &str, flags: &[&str]) {
         self.write("main.c", "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n");
         fs::create_dir_all(self.0.join(name).parent().unwrap()).unwrap();
-        let arguments: Vec<&str> = ["-o", name, "main.c"].into_iter().chain(flags.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["-o", name, "main.c"].into_iter().chain(flags.iter().copied()).collect();
         self.run("cc", &arguments);
     }
 }
@@ -134,7 +135,10 @@ fn an_interpreter_of_a_package_is_not_the_version_of_a_service() {
     let job = Waiting::start(&folder.0, "/usr/bin/python3", &["job.py"]);
     let shell = Waiting::start(&folder.0, "/bin/bash", &["-c", "read line"]);
     check_one(&job, "service.version=\nshipwake.package.manager=dpkg\nvcs.ref.head.revision=");
-    check_one(&shell, "service.version=\nservice.name=unknown_service:bash\nshipwake.package.name=bash");
+    check_one(
+        &shell,
+        "service.version=\nservice.name=unknown_service:bash\nshipwake.package.name=bash",
+    );
 }
 
 #[test]
@@ -155,27 +159,38 @@ fn a_program_that_was_replaced_keeps_its_own_identity() {
 fn a_console_script_of_a_python_environment() {
     let folder = Folder::new("venv");
     folder.run("/usr/bin/python3", &["-m", "venv", "--without-pip", "venv"]);
-    let site = folder.run("venv/bin/python", &["-c", "import site; print(site.getsitepackages()[0])"]);
+    let site =
+        folder.run("venv/bin/python", &["-c", "import site; print(site.getsitepackages()[0])"]);
     let site = site.trim().strip_prefix(&format!("{}/", folder.0.display())).unwrap().to_owned();
     let info = format!("{site}/checkout-1.4.2.dist-info");
     folder.write(&format!("{site}/shop/__init__.py"), "");
     folder.write(&format!("{site}/shop/__main__.py"), "import time\ntime.sleep(1000000)\n");
-    folder.write(&format!("{info}/METADATA"), "Metadata-Version: 2.1\nName: checkout\nVersion: 1.4.2\n\nText\n");
-    folder.write(&format!("{info}/entry_points.txt"), "[console_scripts]\ncheckout = shop.__main__:run\n");
+    folder.write(
+        &format!("{info}/METADATA"),
+        "Metadata-Version: 2.1\nName: checkout\nVersion: 1.4.2\n\nText\n",
+    );
+    folder.write(
+        &format!("{info}/entry_points.txt"),
+        "[console_scripts]\ncheckout = shop.__main__:run\n",
+    );
     folder.write(&format!("{info}/RECORD"), "shop/__init__.py,,\nshop/__main__.py,,\n");
     folder.write("venv/bin/checkout", "import time\ntime.sleep(1000000)\n");
     let interpreter = folder.path("venv/bin/python");
     let expected = "service.name=checkout
          service.version=1.4.2
          process.runtime.name=cpython";
-    for arguments in [[folder.path("venv/bin/checkout"), String::new()], ["-m".to_owned(), "shop".to_owned()]] {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).filter(|one| !one.is_empty()).collect();
+    for arguments in
+        [[folder.path("venv/bin/checkout"), String::new()], ["-m".to_owned(), "shop".to_owned()]]
+    {
+        let arguments: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|one| !one.is_empty()).collect();
         check_one(&Waiting::start(Path::new("/"), &interpreter, &arguments), expected);
     }
     // Relative to its working directory; and an environment that runs what others wrote.
     check_one(&Waiting::start(&folder.0, "venv/bin/python", &["venv/bin/checkout"]), expected);
     folder.write("venv/bin/gunicorn", "import time\ntime.sleep(1000000)\n");
-    let server = Waiting::start(&folder.0, &interpreter, &[&folder.path("venv/bin/gunicorn"), "shop:app"]);
+    let server =
+        Waiting::start(&folder.0, &interpreter, &[&folder.path("venv/bin/gunicorn"), "shop:app"]);
     check_one(&server, "service.version=");
 }
 
@@ -183,14 +198,19 @@ fn a_console_script_of_a_python_environment() {
 fn applications_of_one_node_are_services_of_their_own() {
     let folder = Folder::new("node");
     for (name, version) in [("web", "2.0.1"), ("worker", "3.1.0")] {
-        folder.write(&format!("{name}/package.json"), &format!(
-            "{{\"name\":\"@acme/{name}\",\"version\":\"{version}\",\
-             \"repository\":{{\"url\":\"git+https://git.example/acme/{name}.git\"}}}}"));
+        folder.write(
+            &format!("{name}/package.json"),
+            &format!(
+                "{{\"name\":\"@acme/{name}\",\"version\":\"{version}\",\
+             \"repository\":{{\"url\":\"git+https://git.example/acme/{name}.git\"}}}}"
+            ),
+        );
         folder.write(&format!("{name}/dist/package.json"), "{\"type\":\"commonjs\"}");
         folder.write(&format!("{name}/dist/main.js"), "setInterval(() => {}, 1000000)\n");
     }
     let web = Waiting::start(&folder.0.join("web"), "/usr/bin/node", &["dist/main.js"]);
-    let worker = Waiting::start(&folder.0, "/usr/bin/node", &["--no-warnings", "worker/dist/main.js"]);
+    let worker =
+        Waiting::start(&folder.0, "/usr/bin/node", &["--no-warnings", "worker/dist/main.js"]);
     let mut station = Station::start(SOURCES, &[]);
     let (web, worker) = (answered(&mut station, &web), answered(&mut station, &worker));
     let (web, worker) = (station.resource(&web), station.resource(&worker));
@@ -212,11 +232,27 @@ fn applications_of_one_node_are_services_of_their_own() {
 fn a_jar() {
     let folder = Folder::new("jar");
     folder.compile("bin/java", &[]);
-    folder.write("META-INF/MANIFEST.MF", "Implementation-Title: checkout\r\nImplementation-Version: 1.4.2\r\n\r\n");
+    folder.write(
+        "META-INF/MANIFEST.MF",
+        "Implementation-Title: checkout\r\nImplementation-Version: 1.4.2\r\n\r\n",
+    );
     folder.write("com/example/Main.class", "x");
-    folder.write("BOOT-INF/classes/git.properties", &format!("git.commit.id.full={COMMIT}\ngit.dirty=false\n"));
+    folder.write(
+        "BOOT-INF/classes/git.properties",
+        &format!("git.commit.id.full={COMMIT}\ngit.dirty=false\n"),
+    );
     let make = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as jar:\n    [jar.write(path) for path in sys.argv[2:]]\n";
-    folder.run("/usr/bin/python3", &["-c", make, "app.jar", "META-INF/MANIFEST.MF", "com/example/Main.class", "BOOT-INF/classes/git.properties"]);
+    folder.run(
+        "/usr/bin/python3",
+        &[
+            "-c",
+            make,
+            "app.jar",
+            "META-INF/MANIFEST.MF",
+            "com/example/Main.class",
+            "BOOT-INF/classes/git.properties",
+        ],
+    );
     let expected = format!(
         "service.name=checkout
          service.version=1.4.2

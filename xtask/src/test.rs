@@ -25,6 +25,10 @@ const PACKAGES: &[&str] = &[
     "procps",
     "prometheus",
     "openssl",
+    "nodejs",
+    "python3-venv",
+    "gcc",
+    "binutils",
 ];
 /// A third-party OTLP receiver.
 const PYTHON: &[&str] = &["rotel"];

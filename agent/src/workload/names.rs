@@ -43,8 +43,6 @@ pub const BUILT_BY: &str = "~built-by.";
 /// As [`BUILT`], given by the package of a distribution that the program came with.
 pub const PACKAGED: &str = "~packaged.";
 pub const PACKAGED_BY: &str = "~packaged-by.";
-/// Where the program that an interpreter runs is installed: two of them are two services.
-pub const APPLICATION: &str = "~application";
 
 /// Labels by this prefix name a resource attribute: `resource.opentelemetry.io/<attribute>`.
 pub const OTEL_LABEL: &str = "resource.opentelemetry.io/";

@@ -16,14 +16,7 @@ use crate::workload::{Attribute, names, text};
 pub struct Said(Vec<Attribute>);
 
 impl Said {
-    /// An attribute of the process, whatever the service is.
-    pub fn plain(&mut self, key: &str, value: &str) {
-        if let Some(value) = text::clean(value) {
-            self.0.push(Attribute::text(key, value));
-        }
-    }
-
-    /// What the program itself says about the service: the first to say something is heard.
+    /// What the program says about itself or the service: the first to say something is heard.
     fn built(&mut self, attribute: &str, value: Option<impl Into<Arc<str>>>, origin: &str) {
         self.give([names::BUILT, names::BUILT_BY], attribute, value, origin);
     }
@@ -57,15 +50,17 @@ impl Said {
     /// What an executable says about itself; about the service only when it is the service.
     pub fn executable(&mut self, executable: &Executable, program: Program) {
         let Executable { htlhash, gnu_build_id, go_build_id, go, cargo, package: _ } = executable;
-        self.plain("process.executable.build_id.htlhash", htlhash);
-        self.plain("process.executable.build_id.gnu", gnu_build_id);
-        self.plain("process.executable.build_id.go", go_build_id);
+        let mut id = |kind: &str, value: &str, origin: &str| {
+            let attribute = format!("process.executable.build_id.{kind}");
+            self.built(&attribute, text::clean(value), origin);
+        };
+        id("htlhash", htlhash, "executable");
+        id("gnu", gnu_build_id, "note .note.gnu.build-id");
+        id("go", go_build_id, "note .note.go.buildid");
         if program != Program::Itself {
             return;
         }
         if let Some(go) = go {
-            self.plain("process.runtime.name", "go");
-            self.plain("process.runtime.version", &go.go);
             self.go(go);
         }
         if let Some(cargo) = cargo {
@@ -74,8 +69,15 @@ impl Said {
         }
     }
 
+    /// The runtime that an interpreter is.
+    pub fn runtime(&mut self, name: &str) {
+        self.built("process.runtime.name", Some(name), "executable");
+    }
+
     fn go(&mut self, info: &GoInfo) {
         const ORIGIN: &str = "go build info";
+        self.built("process.runtime.name", Some("go"), ORIGIN);
+        self.built("process.runtime.version", text::clean(&info.go), ORIGIN);
         self.built("service.name", go_name(info), ORIGIN);
         self.built("service.version", version(&info.set_version), "go build info -ldflags");
         self.built("service.version", version(&info.version), ORIGIN);
@@ -85,11 +87,11 @@ impl Said {
 
     /// The package that the executable came with. An interpreter's is not the service's.
     pub fn package(&mut self, manager: &str, name: &str, package_version: &str, program: Program) {
-        self.plain("shipwake.package.manager", manager);
-        self.plain("shipwake.package.name", name);
-        self.plain("shipwake.package.version", package_version);
+        let origin = format!("package {manager} {name}");
+        self.built("shipwake.package.manager", text::clean(manager), &origin);
+        self.built("shipwake.package.name", text::name(name), &origin);
+        self.built("shipwake.package.version", text::name(package_version), &origin);
         if program == Program::Itself {
-            let origin = format!("package {manager} {name}");
             self.packaged("service.version", text::name(package_version), &origin);
         }
     }
@@ -97,7 +99,7 @@ impl Said {
     /// The program that an interpreter runs.
     pub fn found(&mut self, found: &Found) {
         let origin = &found.origin;
-        self.0.push(Attribute::text(names::APPLICATION, found.place.as_str()));
+        self.0.push(Attribute::text(names::APART, found.place.as_str()));
         self.built("service.name", text::name(&found.name), origin);
         self.built("service.version", version(&found.version), origin);
         let git = if found.origin == "package.json" { origin } else { "git.properties" };
@@ -112,7 +114,7 @@ impl Said {
     /// The package that a script came with, which nothing else names.
     pub fn script(&mut self, path: &str, name: &str, package: &dpkg::Package) {
         let origin = format!("package dpkg {}", package.name);
-        self.0.push(Attribute::text(names::APPLICATION, path));
+        self.0.push(Attribute::text(names::APART, path));
         self.built("service.name", text::name(name), "script");
         self.packaged("service.version", text::name(&package.version), &origin);
     }

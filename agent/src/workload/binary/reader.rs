@@ -5,6 +5,7 @@ use std::{
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::CWD;
@@ -28,6 +29,8 @@ use crate::{
     workload::{Attribute, environ, resolve::basename},
 };
 
+/// How long it holds that a file is in no package: packages are installed around running programs.
+const UNOWNED: Duration = Duration::from_secs(5);
 /// Executables that are remembered, at least.
 const EXECUTABLES: usize = 1024;
 /// Owners of files and programs of interpreters that are remembered, at least.
@@ -41,6 +44,8 @@ const MOST_JARS: usize = 64;
 
 /// Reads, and remembers.
 pub struct Reader {
+    /// Of programs that are the service themselves.
+    answers: Cache<FileKey, Answer>,
     executables: Cache<FileKey, Arc<Executable>>,
     /// Who owned a file, and what the database was then.
     owners: Cache<FileKey, (Stamp, Option<Arc<Package>>)>,
@@ -51,6 +56,7 @@ pub struct Reader {
 impl Default for Reader {
     fn default() -> Self {
         Self {
+            answers: Cache::new(EXECUTABLES),
             executables: Cache::new(EXECUTABLES),
             owners: Cache::new(OTHERS),
             databases: Cache::new(DATABASES),
@@ -59,9 +65,17 @@ impl Default for Reader {
     }
 }
 
+/// What was said about an executable, which holds for every process of it.
+#[derive(Clone)]
+struct Answer {
+    path: Arc<str>,
+    said: Arc<[Attribute]>,
+    until: Option<Instant>,
+}
+
 /// A process while it is looked at.
 struct Subject {
-    tgid: u32,
+    process: ProcessKey,
     /// Path of the executable, in the words of the process.
     executable: String,
     /// State of the executable's file.
@@ -74,36 +88,56 @@ impl Reader {
     pub fn read(&mut self, process: &ProcessKey) -> Vec<Attribute> {
         // A process that replaces its image meanwhile is looked at again.
         for _ in 0..3 {
-            let Some(subject) = subject(process.tgid) else { return Vec::new() };
-            let said = self.look(&subject);
+            let Some(subject) = subject(process) else { return Vec::new() };
+            let said = match self.known(&subject) {
+                Some(said) => said.to_vec(),
+                None => self.look(&subject),
+            };
             if executable_key(process.tgid).as_ref() == Some(&subject.key) {
-                return if environ::is_same(process) { said.finish() } else { Vec::new() };
+                return if environ::is_same(process) { said } else { Vec::new() };
             }
         }
         Vec::new()
     }
 
-    fn look(&mut self, subject: &Subject) -> Said {
+    fn known(&mut self, subject: &Subject) -> Option<Arc<[Attribute]>> {
+        let Answer { path, said, until } = self.answers.get(&subject.key)?;
+        let holds = until.is_none_or(|until| Instant::now() < until);
+        (holds && *path == *subject.executable).then_some(said)
+    }
+
+    fn look(&mut self, subject: &Subject) -> Vec<Attribute> {
         let program = programs::program(&subject.executable);
         let mut said = Said::default();
-        let Some(executable) = self.executable(subject) else { return said };
+        let Some(executable) = self.executable(subject) else { return Vec::new() };
         said.executable(&executable, program);
-        let Some(root) = Root::of(subject.tgid) else { return said };
+        let Some(root) = Root::of(subject.process.tgid) else { return said.finish() };
         let found = self.found(&root, subject, program);
-        if let Some((found, runtime)) = &found {
+        if let Some(found) = &found {
             said.found(found);
-            said.plain("process.runtime.name", runtime);
         }
-        match self.owner(&root, &subject.executable, &subject.key) {
-            Some(package) => said.package("dpkg", &package.name, &package.version, program),
-            None => {
-                if let Some(package) = &executable.package {
-                    said.package(&package.kind, &package.name, &package.version, program);
-                }
+        if let Some(name) = runtime(program, found.is_some()) {
+            said.runtime(name);
+        }
+        let owner = self.owner(&root, &subject.executable, &subject.key);
+        match (&owner, &executable.package) {
+            (Some(package), _) => said.package("dpkg", &package.name, &package.version, program),
+            (None, Some(package)) => {
+                said.package(&package.kind, &package.name, &package.version, program);
             }
+            (None, None) => {}
         }
         if found.is_none() && program == Program::Python {
             self.script(&root, subject, &mut said);
+        }
+        let said = said.finish();
+        if matches!(program, Program::Itself | Program::Other) {
+            let answer = Answer {
+                path: subject.executable.as_str().into(),
+                said: said.as_slice().into(),
+                until: owner.is_none().then(|| Instant::now() + UNOWNED),
+            };
+            self.answers.insert(subject.key, answer);
         }
         said
     }
@@ -112,7 +146,7 @@ impl Reader {
         if let Some(known) = self.executables.get(&subject.key) {
             return Some(known);
         }
-        let file = File::open(format!("/proc/{}/exe", subject.tgid)).ok()?;
+        let file = File::open(format!("/proc/{}/exe", subject.process.tgid)).ok()?;
         let key = FileKey::of(file.as_fd(), "")?;
         let bounded = Bounded::new(&file, key.length, executable::MOST_BYTES);
         let executable = Arc::new(executable::read(&bounded));
@@ -144,21 +178,15 @@ impl Reader {
         owner
     }
 
-    /// The program that an interpreter runs, with the name of the interpreter's kind.
-    fn found(
-        &mut self,
-        root: &Root,
-        subject: &Subject,
-        program: Program,
-    ) -> Option<(Arc<Found>, &'static str)> {
+    /// The program that an interpreter runs.
+    fn found(&mut self, root: &Root, subject: &Subject, program: Program) -> Option<Arc<Found>> {
         let executable = Path::new(&subject.executable);
         if program == Program::Itself {
-            let found = dotnet::find(root, executable)?;
-            return Some((Arc::new(found), ".NET"));
+            return dotnet::find(root, executable).map(Arc::new);
         }
-        let command = command_line(subject.tgid)?;
+        let command = command_line(&subject.process)?;
         let arguments = command::arguments(&command);
-        let directory = working_directory(subject.tgid)?;
+        let directory = working_directory(subject.process.tgid)?;
         let path = |entry: Entry| match entry {
             Entry::File(path) => root::absolute(&directory, &path),
             _ => None,
@@ -171,15 +199,15 @@ impl Reader {
                     executable,
                     directory: &directory,
                 };
-                Some((Arc::new(python::find(root, &start)?), "cpython"))
+                python::find(root, &start).map(Arc::new)
             }
             Program::Node => {
                 let path = path(command::node(&arguments)?)?;
-                Some((Arc::new(node::find(root, &path)?), "nodejs"))
+                node::find(root, &path).map(Arc::new)
             }
             Program::DotNet => {
                 let path = path(command::dotnet(&arguments)?)?;
-                Some((Arc::new(dotnet::find(root, &path)?), ".NET"))
+                dotnet::find(root, &path).map(Arc::new)
             }
             Program::Java => {
                 let jar = match command::java(&arguments)? {
@@ -188,7 +216,7 @@ impl Reader {
                     }
                     entry => path(entry)?,
                 };
-                Some((self.jar(root, &jar)?, "java"))
+                self.jar(root, &jar)
             }
             Program::Itself | Program::Other => None,
         }
@@ -248,11 +276,11 @@ impl Reader {
 
     /// A script of Python that a package brings.
     fn script(&mut self, root: &Root, subject: &Subject, said: &mut Said) -> Option<()> {
-        let command = command_line(subject.tgid)?;
+        let command = command_line(&subject.process)?;
         let Entry::File(path) = command::python(&command::arguments(&command))? else {
             return None;
         };
-        let path = root::absolute(&working_directory(subject.tgid)?, &path)?;
+        let path = root::absolute(&working_directory(subject.process.tgid)?, &path)?;
         let path = path.to_str()?;
         if !programs::is_launcher(path) {
             let package = self.owner(root, path, &root.key(path)?)?;
@@ -262,24 +290,44 @@ impl Reader {
     }
 }
 
+/// Name of the runtime in the words of its own instrumentation.
+fn runtime(program: Program, is_found: bool) -> Option<&'static str> {
+    match program {
+        Program::Python => Some("cpython"),
+        Program::Node => Some("nodejs"),
+        Program::Java => Some("java"),
+        Program::DotNet => Some(".NET"),
+        // Its own executable, which loads the runtime.
+        Program::Itself if is_found => Some(".NET"),
+        Program::Itself | Program::Other => None,
+    }
+}
+
 fn executable_key(tgid: u32) -> Option<FileKey> {
     FileKey::of(CWD, &format!("/proc/{tgid}/exe"))
 }
 
-fn subject(tgid: u32) -> Option<Subject> {
-    let key = executable_key(tgid)?;
-    let path = std::fs::read_link(format!("/proc/{tgid}/exe")).ok()?;
+fn subject(process: &ProcessKey) -> Option<Subject> {
+    let key = executable_key(process.tgid)?;
+    let path = std::fs::read_link(format!("/proc/{}/exe", process.tgid)).ok()?;
     let path = path.to_str()?;
     let executable = path.strip_suffix(" (deleted)").unwrap_or(path).to_owned();
-    Some(Subject { tgid, executable, key })
+    Some(Subject { process: *process, executable, key })
 }
 
 fn working_directory(tgid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{tgid}/cwd")).ok()
 }
 
-/// Arguments, which never leave this module.
-fn command_line(tgid: u32) -> Option<Vec<u8>> {
-    let file = File::open(format!("/proc/{tgid}/cmdline")).ok()?;
-    bytes::head(&file, LONGEST_COMMAND)
+/// Arguments, which never leave this module. A process in the middle of an exec has none yet.
+fn command_line(process: &ProcessKey) -> Option<Vec<u8>> {
+    let mut pauses = environ::EXEC_PAUSES.iter();
+    loop {
+        let file = File::open(format!("/proc/{}/cmdline", process.tgid)).ok()?;
+        let bytes = bytes::head(&file, LONGEST_COMMAND)?;
+        if !bytes.is_empty() || !environ::is_in_exec_now(process) {
+            return Some(bytes);
+        }
+        std::thread::sleep(*pauses.next()?);
+    }
 }

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use rustc_hash::FxHashMap;
 
 use super::{
-    Ask, Change, ContainerId, Resource, Settings, SourceDef, WorkloadId,
+    Ask, Change, ContainerId, Resource, Settings, SourceDef, WorkloadId, binary,
     cgroup::{self, Placement},
     contract::About,
     environ, otel_ctx,
@@ -172,9 +172,11 @@ impl Directory {
         let id = member.workload;
         let is_decisive = self.is_decisive(id, *process, now);
         self.leave(*process, &member, Some(now));
-        if is_decisive
-            && self.workloads.get(&id).is_some_and(|one| one.is_shared() && !one.members.is_empty())
-        {
+        let speaks = |one: &Workload| match one.is_shared() {
+            true => is_decisive,
+            false => one.is_mixed || one.main == Some(*process),
+        };
+        if self.workloads.get(&id).is_some_and(|one| !one.members.is_empty() && speaks(one)) {
             self.refresh(id, None);
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    Directory, Facts, Identity, Member, Mono, Place, Placement, Told, WorkloadId, environ, otel_ctx,
+    Directory, Facts, Identity, Member, Mono, Place, Placement, Told, WorkloadId, binary, environ,
+    otel_ctx,
 };
 use crate::{
     process::ProcessKey,
@@ -30,6 +31,8 @@ pub(super) struct Workload {
     pub executable: Option<Arc<str>>,
     /// What the sources said about the main member.
     pub told: Told,
+    /// Members are of different builds, of which what they have in common is told.
+    pub is_mixed: bool,
     /// The member whose environment counts.
     pub speaker: Option<ProcessKey>,
     pub environment: Option<Arc<Facts>>,
@@ -83,6 +86,13 @@ impl Workload {
         }
     }
 
+    /// Whether what a source said about a member, which need not be the main one, may change what is told.
+    pub(super) fn is_other_build(&self, member: &Member) -> bool {
+        let name = binary::SOURCE.name;
+        let told = self.told.iter().find(|(source, _)| *source == name).map(|(_, facts)| facts);
+        !self.is_shared() && (self.is_mixed || told != member.told_by(name))
+    }
+
     /// Whether one name is for the whole place.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.place, Place::Container { .. } | Place::Unit(_))
@@ -133,9 +143,17 @@ impl Workload {
         let executable = of(main).and_then(|member| member.executable.clone());
         // Of a new one nothing is known until its sources have answered.
         let told = of(main).filter(|member| member.waits.is_empty()).map(|one| one.told.clone());
+        let (told, is_mixed) = match told {
+            Some(told) if !self.is_shared() => {
+                let (told, is_mixed) = common(told, members().map(|(_, member)| member));
+                (Some(told), is_mixed)
+            }
+            told => (told, false),
+        };
         let environment =
             of(speaker).and_then(|member| member.told_by(environ::SOURCE.name).cloned());
         self.main = main;
+        self.is_mixed = is_mixed;
         self.speaker = speaker;
         // Who publishes takes it along; after the last member it holds until somebody comes.
         if context != self.context && !self.members.is_empty() {
@@ -158,6 +176,26 @@ impl Workload {
             self.is_stale = true;
         }
     }
+}
+
+/// An executable that was replaced has processes of both builds, of which none speaks for the others.
+fn common<'a>(told: Told, members: impl Iterator<Item = &'a Member>) -> (Told, bool) {
+    let name = binary::SOURCE.name;
+    let Some((_, own)) = told.iter().find(|(source, _)| *source == name) else {
+        return (told, false);
+    };
+    let mut shared = own.clone();
+    for facts in members.filter_map(|member| member.told_by(name)) {
+        if !Arc::ptr_eq(facts, &shared) && **facts != *shared {
+            shared = Arc::new(shared.shared_with(facts));
+        }
+    }
+    let is_mixed = !Arc::ptr_eq(&shared, own);
+    let told = told.into_iter().map(|(source, facts)| match source == name {
+        true => (source, shared.clone()),
+        false => (source, facts),
+    });
+    (told.collect(), is_mixed)
 }
 
 fn is_starter(member: &Member) -> bool {
@@ -264,6 +302,7 @@ impl Directory {
                 main: None,
                 executable: member.executable.clone(),
                 told: Told::new(),
+                is_mixed: false,
                 speaker: None,
                 environment: None,
                 context: None,

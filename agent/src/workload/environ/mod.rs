@@ -83,12 +83,17 @@ fn read(key: &ProcessKey, wanted: &[String], buffer: &mut Vec<u8>) -> Vec<Attrib
 
 /// How long a process that is in the middle of an exec is waited for, step by step: the kernel loads
 /// the program in far less, unless it has to come from a slow disk.
-const EXEC_PAUSES: [Duration; 4] = [
+pub(super) const EXEC_PAUSES: [Duration; 4] = [
     Duration::from_millis(1),
     Duration::from_millis(4),
     Duration::from_millis(15),
     Duration::from_millis(30),
 ];
+
+/// Whether a process whose environment or arguments were read as no bytes has some all the same.
+pub(super) fn is_in_exec_now(key: &ProcessKey) -> bool {
+    stat(key).is_some_and(|stat| is_in_exec(&stat))
+}
 
 /// Whether a process whose environment was read as no bytes has one all the same: in the middle of an
 /// exec, when the new memory is there and the environment is not in it yet, the kernel shows none.

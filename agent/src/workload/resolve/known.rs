@@ -102,6 +102,11 @@ impl Facts {
             .map(|attribute| (&*attribute.key, &attribute.value))
     }
 
+    /// What both say.
+    pub fn shared_with(&self, other: &Self) -> Self {
+        Self(self.0.iter().filter(|one| other.0.contains(one)).cloned().collect())
+    }
+
     /// Whether the source said nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

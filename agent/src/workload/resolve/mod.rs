@@ -1,6 +1,7 @@
 //! From everything that is known about a service instance to its resource: per attribute, the
 //! first giver in a fixed order wins, and the resource remembers which one it was.
 
+mod built;
 mod form;
 mod guard;
 mod identity;
@@ -33,6 +34,8 @@ static GIVERS: &[fn(&Known<'_>, &mut Draft)] = &[
     otel_labels,
     files,
     rules::give,
+    built::built,
+    built::packaged,
     told_of_place,
     told_of_process,
     told_of_container,
@@ -282,7 +285,12 @@ fn instance(known: &Known<'_>, draft: &mut Draft) {
         draft.give("service.instance.id", id, "kubernetes labels");
         return;
     }
-    if let (Some(host), Some(place)) = (host_identity(known.host), known.place.identity()) {
+    if let (Some(host), Some(mut place)) = (host_identity(known.host), known.place.identity()) {
+        // Programs that one interpreter runs.
+        if matches!(known.place, Place::Executable(_)) {
+            let apart = known.process.iter().flat_map(|(_, facts)| facts.texts(names::APART));
+            apart.for_each(|(_, apart)| place = format!("{place}\n{apart}"));
+        }
         draft.give("service.instance.id", uuid(&format!("{host}/{place}")), known.place.source());
     }
 }
