@@ -2,13 +2,14 @@
 
 use std::{ops::Range, path::Path};
 
+use serde::Deserialize as _;
 use toml::{
-    Table, Value,
-    de::{DeTable, DeValue},
+    Spanned, Table, Value,
+    de::{DeArray, DeString, DeTable, DeValue, Deserializer},
 };
 
 use super::{
-    Origin, Problem, SECTIONS,
+    Config, Origin, Problem, SECTIONS,
     layer::{Entry, find, fits, unknown_section},
     suggest::nearest,
 };
@@ -40,10 +41,12 @@ pub fn entries(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
             let value = values.get_mut(&**section.get_ref()).and_then(Value::as_table_mut);
             let value = value.and_then(|table| table.remove(&**key.get_ref()));
             match (find(section.get_ref(), key.get_ref()), value) {
-                (Ok((section, key)), Some(value)) => match fits(section, key, &value) {
-                    Ok(()) => entries.push(Entry { section, key, value, origin }),
+                (Ok((section, name)), Some(value)) => match fits(section, name, &value) {
+                    Ok(()) => entries.push(Entry { section, key: name, value, origin }),
                     Err(problem) => {
-                        problems.push(Problem::at(origin, format!("`{section}.{key}`: {problem}")));
+                        let origin = blamed(section, key, keys).map_or(origin, at);
+                        problems
+                            .push(Problem::at(origin, format!("`{section}.{name}`: {problem}")));
                     }
                 },
                 (Err(problem), _) => problems.push(Problem::at(origin, problem)),
@@ -52,6 +55,27 @@ pub fn entries(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
         }
     }
     (entries, problems)
+}
+
+/// Where in the value of a key the mistake is: it may have many lines.
+fn blamed(section: &str, key: &Spanned<DeString<'_>>, keys: &DeTable<'_>) -> Option<Range<usize>> {
+    let value = keys.get(key)?;
+    let refused = |value: Spanned<DeValue<'_>>| {
+        let name = |text: &str| Spanned::new(key.span(), DeString::from(text.to_owned()));
+        let body = DeTable::from_iter([(name(key.get_ref()), value)]);
+        let body = Spanned::new(key.span(), DeValue::Table(body));
+        let whole = DeTable::from_iter([(name(section), body)]);
+        let error = Config::deserialize(Deserializer::from(Spanned::new(key.span(), whole))).err();
+        error.map(|error| error.span().unwrap_or_default())
+    };
+    let DeValue::Array(elements) = value.get_ref() else { return refused(value.clone()) };
+    elements.iter().find_map(|element| {
+        let alone = DeArray::from_iter([element.clone()]);
+        let span = refused(Spanned::new(value.span(), DeValue::Array(alone)))?;
+        // A mistake of the element as a whole is where it begins.
+        let is_inside = span.start > element.span().start && !span.is_empty();
+        Some(if is_inside { span } else { element.span() })
+    })
 }
 
 /// A key outside of every section.

@@ -220,3 +220,22 @@ fn words_are_checked() {
     );
     assert!(one("syscalls.latency", "raed")[0].starts_with("[syscalls] latency: "));
 }
+
+#[test]
+fn a_mistake_in_a_rule_is_named_with_its_line() {
+    let file = "/etc/shipwake/shipwake.toml";
+    let good = "[[workload.rule]]\nmatch.unit = \"a\"\nset = { \"service.name\" = \"x\" }\n";
+    let rules = resolve(&inputs(good, &[], &[])).unwrap().config.workload.rule.len();
+    assert_eq!(rules, 1);
+    let bad = format!("# rules\n{good}[[workload.rule]]\nmatch.unti = \"b\"\nset.team = \"y\"\n");
+    let expected = "unknown field `unti`, expected one of `unit`, `executable`, `container`, `image`, \
+                    `namespace`, `label`, `variable`";
+    check(&inputs(&bad, &[], &[]), &[&format!("{file}:6: `workload.rule`: {expected}")]);
+    let bad = format!("{good}[[workload.rule]]\nmatch = {{}}\nset.team = \"y\"\n");
+    let found = resolve(&inputs(&bad, &[], &[])).unwrap_err().to_string();
+    assert!(found.starts_with(&format!("{file}:4: `workload.rule`: `match` is empty")), "{found}");
+    // As everything else, from a variable.
+    let text = "[{ match = { unit = \"a\" }, set = { team = \"x\" } }]";
+    let found = resolve(&inputs("", &[("SHIPWAKE_WORKLOAD_RULE", text)], &[])).unwrap();
+    assert_eq!(found.config.workload.rule.len(), 1);
+}

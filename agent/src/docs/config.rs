@@ -3,6 +3,7 @@
 use super::{cell, head};
 use crate::config::{DIRECTORY, FILE, Field, SECTIONS, SectionDef, default_of};
 use crate::export::otlp::env;
+use crate::workload::file;
 
 const INTRODUCTION: &str = "
 Shipwake needs no configuration: every setting has a default. What is said later wins:
@@ -44,12 +45,80 @@ pub fn markdown() -> String {
             ));
         }
     }
+    text.push_str(RULES);
+    text.push_str(&DEPLOYS.replace("{BESIDE}", file::BESIDE).replace("{NAME}", file::NAME));
     text.push_str(STANDARD);
     for (variable, setting) in env::variables() {
         text.push_str(&format!("| `{variable}` | `{}` |\n", setting.replace(", ", "`, `")));
     }
     text
 }
+
+const RULES: &str = r#"
+## Rules
+
+What nothing on the host tells, or tells wrongly, a rule can say. Nothing goes before it.
+
+```toml
+[[workload.rule]]
+name = "legacy shops"                        # optional, shown by `shipwake ps --explain`
+match = { unit = "shop@*.service", variable.STAGE = "*" }
+set = { "service.name" = "shop", "service.namespace" = "{unit.1}", "deployment.environment.name" = "{variable.STAGE}" }
+```
+
+| in `match` | looks at |
+|---|---|
+| `unit` | name of the systemd unit |
+| `executable` | path of the executable of the main process |
+| `container` | name of the container |
+| `image` | the image as the container names it, tag included |
+| `namespace` | Kubernetes namespace of the pod |
+| `label.<key>` | a label of the container; keys with dots in quotes |
+| `variable.<name>` | an environment variable that the process was started with |
+
+All conditions of a rule must hold. In a pattern `*` is any text without `/`, `**` any text, `?` one character; a pattern is for the
+whole value. In a value `{unit}` is what was matched, `{unit.1}` what the first `*` of its pattern stands for.
+Where several rules match, each attribute is what the first of them sets. Attributes of processes and of the telemetry
+(`process.*`, `telemetry.*`) cannot be set. A rule with a mistake keeps the agent from starting; the message names
+its line. A value that cannot be a value of its attribute (a commit that is no commit) is left out.
+"#;
+
+const DEPLOYS: &str = r#"
+## Descriptions of deploys
+
+For hosts without containers, whoever deploys can write down what was deployed. Files `*.toml` in `workload.deploys_directory`:
+
+```toml
+[[deploy]]
+match = { executable = "/srv/shop/*/bin/web", unit = "shop*.service" }   # one or both
+name = "shop"
+namespace = "acme"
+version = "1.4.2"
+commit = "0123456789abcdef0123456789abcdef01234567"
+branch = "main"
+repository = "https://github.com/acme/shop"
+author = "Ada <ada@acme.test>"
+build_time = "2024-01-31T10:20:30Z"
+environment = "production"
+pipeline = { name = "deploy", run = "4711", url = "https://ci.acme.test/4711" }
+running = false
+```
+
+or, next to what is deployed, `<program>{BESIDE}`, or `{NAME}` in the directory of the application, which is an object with the
+same words, without `match` and `running`. The program is the executable or, for python, node, ruby, php, perl, java and
+dotnet, the script or archive that it runs; the directory is the one of the program, the one above when that is called `bin`, `sbin`,
+`lib`, `dist` or `src`, and for scripts the working directory they are below. Files in containers are read as the container sees them.
+
+* Every word is optional. `deploys.d` goes before the file next to the program; both go before labels and
+  variables of vendors, and behind `OTEL_*` variables and rules.
+* A deploy writes its files before it restarts the service. So version, commit, branch, author, build time and run of the pipeline are
+  never taken for a process that is older than the file; `running = true` says that the entry is about what runs already. What the
+  service is called holds at once.
+* `deploys.d` is looked at every 2 seconds. Files next to programs are read when a process starts.
+* Where two files of `deploys.d` contradict each other about a process, the attribute stays unset.
+* A file with a mistake is named in the log, in `shipwake doctor` and in the status of the agent; what it said before holds until it is
+  mended. At most 256 files of 64 KiB.
+"#;
 
 const STANDARD: &str = "
 ## Standard variables

@@ -110,6 +110,13 @@ impl Rig {
         self.engine.apply(Input::Change(Change { source: "environ", about, attributes }));
     }
 
+    /// A source says something about a process.
+    fn tell_process(&mut self, source: &'static str, process: ProcessKey, facts: &[(&str, &str)]) {
+        let attributes = facts.iter().map(|(key, value)| Attribute::text(*key, *value)).collect();
+        let about = About::Process(process);
+        self.engine.apply(Input::Change(Change { source, about, attributes }));
+    }
+
     fn facts(&mut self, facts: impl Into<Vec<Fact>>) -> Output {
         let batch = Batch { facts: facts.into(), ..Batch::default() };
         self.engine.apply(Input::Batch { signal: "process", batch })
@@ -355,6 +362,106 @@ fn an_environment_read_late_moves_what_was_measured() {
     );
 }
 
+/// What was exported under the old name ends there, what was not goes to the new one; nothing is lost or
+/// counted twice. `facts` come from `source` long after the process was first exported, and rename it `shop`.
+#[track_caller]
+fn check_late(source: &'static str, facts: &[(&str, &str)]) {
+    let mut rig = Rig::with_sources(&Settings::default(), &["environ", source]);
+    rig.facts([seen_in(key(1), 100, 'a')]);
+    rig.tell_environment(key(1), None);
+    rig.tell_process(source, key(1), &[]);
+    rig.measure([calls(1, 1.0)]);
+    let old = "unknown_service:app calls{executable.name=app,pid=1} 1 since 0";
+    rig.check_all(10_000, &[old]);
+    rig.measure([calls(1, 2.0)]);
+    rig.tick(15_000, Due::Nothing);
+    rig.tell_process(source, key(1), facts);
+    rig.measure([calls(1, 4.0)]);
+    // A child that was never exported goes along.
+    rig.facts([Fact::Fork { at: ms(15_100), parent: key(1), child: key(2) }]);
+    rig.measure([calls(2, 8.0)]);
+    let closed = "unknown_service:app calls{executable.name=app,pid=1} 3 since 0";
+    rig.check_all(
+        20_000,
+        &[
+            "shop calls{executable.name=app,pid=1} 4 since 15000",
+            "shop calls{executable.name=app,pid=2} 8 since 15100",
+            closed,
+        ],
+    );
+    let new = [
+        "shop calls{executable.name=app,pid=1} 4 since 15000",
+        "shop calls{executable.name=app,pid=2} 8 since 15100",
+    ];
+    rig.check_all(30_000, &new);
+    // The same again changes nothing.
+    rig.tell_process(source, key(1), facts);
+    rig.check_all(40_000, &new);
+    assert_eq!(rig.ledger.total(&CALLS), 15.0);
+}
+
+#[test]
+fn a_late_file_closes_the_old_series() {
+    check_late("file", &[("~file.service.name", "shop"), ("~path.service.name", "/x")]);
+}
+
+#[test]
+fn a_late_process_context_closes_the_old_series() {
+    check_late("otel_ctx", &[("~context.service.name", "shop")]);
+}
+
+#[test]
+fn a_rule_that_can_be_judged_late_closes_the_old_series() {
+    let rule = "[[workload.rule]]\nmatch = { label.team = \"core\" }\nset = { \"service.name\" = \"shop\" }";
+    let config: crate::config::Config = toml::from_str(rule).unwrap();
+    let sources = ["rules", "docker"].map(str::to_owned).to_vec();
+    let settings = workload::Settings { sources, ..config.workload };
+    let engine = Engine::new(&Settings::default(), Directory::new(&settings, ms(0)), anchor(0));
+    let mut rig = Rig { engine, ledger: Ledger::default() };
+    rig.facts([seen_in(key(1), 100, 'a')]);
+    rig.tell('a', "web");
+    rig.measure([calls(1, 1.0)]);
+    rig.check_all(10_000, &["web calls{executable.name=app,pid=1} 1 since 0"]);
+    rig.measure([calls(1, 2.0)]);
+    rig.tick(15_000, Due::Nothing);
+    let attributes = vec![Attribute::text("~label.team", "core")];
+    let about = About::Container(container_id('a'));
+    rig.engine.apply(Input::Change(Change { source: "docker", about, attributes }));
+    rig.measure([calls(1, 4.0)]);
+    rig.check_all(
+        20_000,
+        &[
+            "shop calls{executable.name=app,pid=1} 4 since 15000",
+            "web calls{executable.name=app,pid=1} 3 since 0",
+        ],
+    );
+    rig.check_all(30_000, &["shop calls{executable.name=app,pid=1} 4 since 15000"]);
+    assert_eq!(rig.ledger.total(&CALLS), 7.0);
+}
+
+#[test]
+fn what_is_not_exported_changes_without_another_series() {
+    let mut rig = Rig::with_sources(&Settings::default(), &["systemd"]);
+    let cgroup =
+        CgroupRef { path: Some("/system.slice/web.service".into()), ..CgroupRef::default() };
+    rig.facts([Fact::Seen(ProcessInfo { key: key(1), cgroup, ..info(0, 100, "app") })]);
+    for (at, id) in [(10_000, "a"), (20_000, "b")] {
+        let attributes = vec![
+            Attribute::text("shipwake.systemd.unit", "web.service"),
+            Attribute::text("~fact.shipwake.systemd.invocation_id", id),
+        ];
+        let about = About::Unit("web.service".into());
+        rig.engine.apply(Input::Change(Change { source: "systemd", about, attributes }));
+        rig.measure([calls(1, 1.0)]);
+        let value = at / 10_000;
+        rig.check_all(at, &[&format!("web calls{{executable.name=app,pid=1}} {value} since 0")]);
+    }
+    let workload = rig.engine.workload_of(key(1)).unwrap();
+    let resource = rig.engine.workloads().resource(workload);
+    let fact = resource.fact("shipwake.systemd.invocation_id").map(ToString::to_string);
+    assert_eq!(fact.as_deref(), Some("b"));
+}
+
 #[test]
 fn a_workload_that_is_over_is_forgotten() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
@@ -387,7 +494,7 @@ impl Dice {
 #[track_caller]
 fn check_churn(seed: u64, settings: &Settings) {
     let mut dice = Dice(seed);
-    let mut rig = Rig::with_sources(settings, &["docker", "environ"]);
+    let mut rig = Rig::with_sources(settings, &["docker", "environ", "file", "otel_ctx"]);
     let mut expected = 0.0;
     let mut ticks = 1;
     let mut alive: Vec<ProcessKey> = Vec::new();
@@ -398,7 +505,7 @@ fn check_churn(seed: u64, settings: &Settings) {
         let pick = |dice: &mut Dice, from: &[ProcessKey]| {
             from.get(dice.roll(from.len().max(1) as u64) as usize).copied()
         };
-        match dice.roll(14) {
+        match dice.roll(16) {
             0 => {
                 ticks += 1;
                 let key = ProcessKey { tgid: 1 + dice.roll(30) as u32, start_ticks: ticks };
@@ -436,6 +543,23 @@ fn check_churn(seed: u64, settings: &Settings) {
                         key,
                         [None, Some("shop"), Some("mail")][dice.roll(3) as usize],
                     );
+                }
+            }
+            14 => {
+                if let Some(key) = pick(&mut dice, &alive) {
+                    let version = ["1", "2"][dice.roll(2) as usize];
+                    let facts = [("~file.service.version", version), ("~apart", version)];
+                    rig.tell_process("file", key, &facts[..dice.roll(3) as usize]);
+                }
+            }
+            15 => {
+                if let Some(key) = pick(&mut dice, &alive) {
+                    let instance = ["i", "j"][dice.roll(2) as usize];
+                    let facts = [
+                        ("~context.service.name", "shop"),
+                        ("~context.service.instance.id", instance),
+                    ];
+                    rig.tell_process("otel_ctx", key, &facts[..dice.roll(3) as usize]);
                 }
             }
             3 if step % 7 == 0 => {

@@ -18,6 +18,7 @@ pub mod binary;
 pub mod docker;
 pub mod environ;
 pub mod executable;
+pub mod file;
 pub mod host;
 pub mod otel_ctx;
 pub mod rules;
@@ -35,6 +36,7 @@ pub use sources::{ASKS, Sources};
 pub static ALL: &[&SourceDef] = &[
     &rules::SOURCE,
     &otel_ctx::SOURCE,
+    &file::SOURCE,
     &docker::SOURCE,
     &systemd::SOURCE,
     &environ::SOURCE,
@@ -47,9 +49,11 @@ crate::settings! {
     /// Where deploy metadata comes from.
     pub struct Settings {
         /// Metadata sources in use.
-        pub sources: Vec<String> = ["rules", "otel_ctx", "docker", "systemd", "environ", "binary", "executable", "host"].map(str::to_owned).to_vec(),
+        pub sources: Vec<String> = ["rules", "otel_ctx", "file", "docker", "systemd", "environ", "binary", "executable", "host"].map(str::to_owned).to_vec(),
         /// Docker API sockets; the first that answers is used.
         pub docker_sockets: Vec<String> = ["/var/run/docker.sock", "/run/docker.sock"].map(str::to_owned).to_vec(),
+        /// Directory of files that describe deploys: see below.
+        pub deploys_directory: String = "/etc/shipwake/deploys.d".to_owned(),
         /// How long the first data of a container waits for the answer of its runtime.
         pub patience: crate::config::Span = crate::config::Span::secs(2),
         /// Takes `service.*` from vendor and Kubernetes labels and variables too.

@@ -182,6 +182,24 @@ fn offset(text: &str) -> Option<i64> {
     Some(sign * (digits(hours)? * 3_600 + digits(minutes)? * 60))
 }
 
+/// Seconds since the Unix epoch as RFC 3339 in UTC; `None` for years of other than four digits.
+pub fn rfc3339(seconds: i64) -> Option<String> {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    // Years begin in March here, so that the odd day is the last.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    (0..=9_999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
 /// Days since 1970-01-01 in the Gregorian calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -289,6 +307,16 @@ mod tests {
         ] {
             check_repository(nothing, None);
         }
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        for seconds in (951_782_399..4_000_000_000_i64).step_by(86_399 * 17) {
+            assert_eq!(build_time(&rfc3339(seconds).unwrap()), Some(seconds));
+        }
+        assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(rfc3339(951_782_400).as_deref(), Some("2000-02-29T00:00:00Z"));
+        assert_eq!(rfc3339(i64::MAX / 100_000), None);
     }
 
     #[test]

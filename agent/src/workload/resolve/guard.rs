@@ -95,6 +95,8 @@ impl<'a> Known<'a> {
             "org.opencontainers.image.source",
             "org.label-schema.vcs-ref",
             "org.label-schema.vcs-url",
+            "io.openshift.build.commit.id",
+            "com.azure.dev.image.build.sourceversion",
         ]
         .iter()
         .any(|key| self.label(key).is_some() && self.origin(key) != Origin::Inherited);

@@ -234,6 +234,11 @@ fn told_of_place(known: &Known<'_>, draft: &mut Draft) {
             draft.give(key, value.clone(), *source);
         }
     }
+    if let Some(slice) = &known.placement.slice
+        && matches!(known.place, Place::Unit(_))
+    {
+        draft.give("shipwake.systemd.slice", slice.clone(), "cgroup");
+    }
     if let Some(path) = known.executable
         && matches!(known.place, Place::Executable(_))
     {

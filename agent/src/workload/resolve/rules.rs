@@ -134,6 +134,8 @@ static RULES: &[Rule] = rules! {
     variable("vcs.ref.head.revision", Always, "HEROKU_SLUG_COMMIT", commit);
     own_label("vcs.ref.head.revision", Always, "org.opencontainers.image.revision", commit);
     own_label("vcs.ref.head.revision", Always, "org.label-schema.vcs-ref", commit);
+    own_label("vcs.ref.head.revision", Always, "io.openshift.build.commit.id", commit);
+    own_label("vcs.ref.head.revision", Always, "com.azure.dev.image.build.sourceversion", commit);
     variable("vcs.ref.head.revision", Always, "RENDER_GIT_COMMIT", commit);
     variable("vcs.ref.head.revision", Always, "RAILWAY_GIT_COMMIT_SHA", commit);
     variable("vcs.ref.head.revision", Always, "VERCEL_GIT_COMMIT_SHA", commit);
@@ -145,17 +147,30 @@ static RULES: &[Rule] = rules! {
     variable("vcs.ref.head.revision", Always, "CI_COMMIT_SHA", commit);
     variable("vcs.ref.head.revision", Always, "GITHUB_SHA", commit);
     own_label("vcs.ref.head.name", Always, "org.opencontainers.image.revision", branch);
+    own_label("vcs.ref.head.name", Always, "io.openshift.build.commit.ref", name);
+    own_label("vcs.ref.head.name", Always, "com.azure.dev.image.build.sourcebranchname", name);
 
     variable("vcs.repository.url.full", Labels, "DD_GIT_REPOSITORY_URL", repository);
     dd_tag("vcs.repository.url.full", Labels, "git.repository_url", repository);
     own_label("vcs.repository.url.full", Always, "org.opencontainers.image.source", repository);
     own_label("vcs.repository.url.full", Always, "org.label-schema.vcs-url", repository);
 
+    own_label("vcs.repository.url.full", Always, "io.openshift.build.source-location", repository);
+    own_label("vcs.repository.url.full", Always, "com.azure.dev.image.build.repository.uri", repository);
+
+    own_label("shipwake.deploy.author", Always, "io.openshift.build.commit.author", plain);
     own_label("shipwake.deploy.author", Always, "org.opencontainers.image.authors", plain);
     given_label("shipwake.deploy.author", Always, "maintainer", plain);
     own_label("shipwake.deploy.build_time", Always, "org.opencontainers.image.created", time);
     own_label("shipwake.deploy.build_time", Always, "org.label-schema.build-date", time);
     derived("shipwake.deploy.build_time", Always, "image", |known| known.told(names::IMAGE_CREATED).and_then(time));
+
+    own_label("cicd.pipeline.name", Always, "com.azure.dev.image.build.definitionname", name);
+    own_label("cicd.pipeline.run.id", Always, "com.azure.dev.image.build.buildnumber", name);
+    own_label("cicd.pipeline.run.url.full", Always, "com.azure.dev.image.build.builduri", address);
+    own_label("cicd.pipeline.run.id", Always, "io.openshift.build.name", name);
+    variable("cicd.pipeline.run.id", Always, "CI_PIPELINE_ID", name);
+    variable("cicd.pipeline.run.url.full", Always, "CI_PIPELINE_URL", address);
 
     label("k8s.pod.name", Always, "io.kubernetes.pod.name", name);
     label("k8s.namespace.name", Always, "io.kubernetes.pod.namespace", name);
@@ -201,6 +216,10 @@ fn branch(value: &str) -> Option<AttributeValue> {
 
 fn repository(value: &str) -> Option<AttributeValue> {
     text::repository(value).map(AttributeValue::from)
+}
+
+fn address(value: &str) -> Option<AttributeValue> {
+    text::address(value).map(AttributeValue::from)
 }
 
 /// A time that can be the one of a build, as it was written.

@@ -99,6 +99,12 @@ fn check(lines: &'static str, expected: &str) {
     check_case(&Case { lines, ..Case::default() }, expected);
 }
 
+/// The settings with these rules.
+fn rules(text: &str) -> Settings {
+    let config: crate::config::Config = toml::from_str(text).unwrap();
+    config.workload
+}
+
 #[track_caller]
 fn check_path(path: &str, lines: &'static str, expected: &str) {
     let path = Some(path.replace("{ID}", ID));
@@ -152,6 +158,298 @@ fn the_users_own_words_go_first() {
          deployment.environment=
          deployment.environment.name=prod",
     );
+}
+
+#[test]
+fn rules_go_before_everything() {
+    let settings = || {
+        rules(
+            r#"
+            [[workload.rule]]
+            name = "shops"
+            match = { container = "shop-*", label.team = "*" }
+            set = { "service.name" = "shop", "service.namespace" = "{label.team}", "service.version" = "{container.1}" }
+            [[workload.rule]]
+            match = { image = "registry.local/**:*" }
+            set = { "service.name" = "by image", "vcs.ref.head.revision" = "{image.2}" }
+            [[workload.rule]]
+            match = { variable.STAGE = "*" }
+            set.deployment.environment.name = "{variable.STAGE}"
+            "#,
+        )
+    };
+    let lines = "label team=core\ntold container.name=shop-7\ntold ~image.reference=registry.local/a/b:latest
+         context service.name=ctx\nenv OTEL_SERVICE_NAME=env\nenv STAGE=prod\nfile service.name=f\nenv GIT_COMMIT={SHA}";
+    let case = Case { lines, settings: settings(), path: None };
+    // A tag that is no commit leaves the commit to whoever knows it.
+    check_case(
+        &case,
+        "service.name=shop
+         service.namespace=core
+         service.version=7
+         vcs.ref.head.revision={SHA}
+         deployment.environment.name=prod",
+    );
+    let resource = case.resolve();
+    for (key, source) in [
+        ("service.name", "rule shops"),
+        ("deployment.environment.name", "rule 3"),
+        ("vcs.ref.head.revision", "environment GIT_COMMIT"),
+    ] {
+        assert_eq!(resource.source(key), Some(source), "{key}");
+    }
+    let lines = "told container.name=shop-7\ntold ~image.reference=registry.local/a/b:0123abc";
+    check_case(
+        &Case { lines, settings: settings(), path: None },
+        "service.name=by image\nvcs.ref.head.revision=0123abc\nservice.version=",
+    );
+    let sources = vec!["environ".to_owned()];
+    let settings = Settings { sources, ..settings() };
+    check_case(&Case { lines, settings, path: None }, "service.name=unknown_service:app");
+    let settings = rules(
+        "[[workload.rule]]\nmatch = { unit = \"shop@*.service\", executable = \"/usr/bin/*\" }\n\
+         set = { \"service.name\" = \"{executable.1}-{unit.1}\" }",
+    );
+    let path = Some("/system.slice/shop@eu.service".to_owned());
+    check_case(&Case { lines: "", settings, path }, "service.name=app-eu");
+}
+
+#[test]
+fn what_a_process_publishes_goes_before_its_environment() {
+    check(
+        "context service.name=ctx
+         context service.version=2
+         context service.instance.id=627cc493-f310-47de-96bd-71410b7dec09
+         context team=core
+         context host.name=0123456789ab
+         context process.pid=1
+         context telemetry.sdk.language=java
+         env OTEL_SERVICE_NAME=env
+         otel service.version=1
+         otel extra=x
+         label resource.opentelemetry.io/service.version=0",
+        "service.name=ctx
+         service.version=2
+         service.instance.id=627cc493-f310-47de-96bd-71410b7dec09
+         team=core
+         extra=x
+         host.name=alpha
+         process.pid=
+         telemetry.sdk.language=rust",
+    );
+    // What the SDK says when nobody told it anything is no name.
+    check(
+        "context service.name=unknown_service:java\nlabel com.docker.compose.service=web",
+        "service.name=web",
+    );
+    check("env OTEL_SERVICE_NAME=unknown_service", "service.name=unknown_service:app");
+}
+
+#[test]
+fn descriptions_in_files() {
+    let path = "/system.slice/shop.service";
+    check_path(
+        path,
+        "file service.name=shop
+         file service.version=1.4.2
+         file vcs.ref.head.revision={SHA}
+         file vcs.repository.url.full=https://ci:secret@github.com/acme/shop.git
+         file shipwake.deploy.author=Ada <ada@acme.test>
+         file shipwake.deploy.build_time=2024-01-31T10:20:30Z
+         file cicd.pipeline.run.id=4711
+         env OTEL_SERVICE_NAME=edge
+         env DD_VERSION=9",
+        "service.name=edge
+         service.version=1.4.2
+         vcs.ref.head.revision={SHA}
+         vcs.repository.url.full=https://github.com/acme/shop
+         shipwake.deploy.author=Ada <ada@acme.test>
+         shipwake.deploy.build_time=2024-01-31T10:20:30Z
+         cicd.pipeline.run.id=4711",
+    );
+    let lines = "file service.version=1";
+    let resource = Case { lines, path: Some(path.to_owned()), ..Case::default() }.resolve();
+    assert_eq!(resource.source("service.version"), Some("file /etc/x.toml"));
+}
+
+#[test]
+fn repositories_never_carry_credentials() {
+    for (kind, key) in [
+        ("otel", "vcs.repository.url.full"),
+        ("context", "vcs.repository.url.full"),
+        ("label", "resource.opentelemetry.io/vcs.repository.url.full"),
+        ("env", "DD_GIT_REPOSITORY_URL"),
+        ("label", "org.opencontainers.image.source"),
+    ] {
+        let lines = format!("{kind} {key}=https://user:hunter2@github.com/acme/shop.git");
+        let resource = Case { lines: lines.leak(), ..Case::default() }.resolve();
+        let found = resource.text("vcs.repository.url.full");
+        assert_eq!(found, Some("https://github.com/acme/shop"), "{kind} {key}");
+        assert!(!format!("{resource:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_mutable_tag_is_never_a_version() {
+    for tag in ["latest", "stable", "main", "prod", "20240131", "1.4.2"] {
+        let lines = format!("tag x={tag}\ntold ~image.reference=shop:{tag}");
+        let resource = Case { lines: lines.leak(), ..Case::default() }.resolve();
+        assert_eq!(resource.text("service.version"), None, "{tag}");
+    }
+    // Retagged: the label says what was built, whatever the tag is.
+    check(
+        "tag x=9.9\nimage org.opencontainers.image.version=1.4.2\nimage org.opencontainers.image.source=https://h/o/r",
+        "service.version=1.4.2",
+    );
+    // A tag that happens to be the version of the base is no proof of the opposite.
+    check("tag x=22.04\nbase org.opencontainers.image.version=22.04", "service.version=");
+}
+
+#[test]
+fn labels_of_platforms() {
+    check(
+        "image io.openshift.build.commit.id={SHA}
+         image io.openshift.build.commit.ref=main
+         image io.openshift.build.commit.author=Ada <ada@acme.test>
+         image io.openshift.build.source-location=https://github.com/acme/shop.git
+         image io.openshift.build.name=shop-7",
+        "vcs.ref.head.revision={SHA}
+         vcs.ref.head.name=main
+         shipwake.deploy.author=Ada <ada@acme.test>
+         vcs.repository.url.full=https://github.com/acme/shop
+         cicd.pipeline.run.id=shop-7",
+    );
+    check(
+        "image com.azure.dev.image.build.sourceversion={SHA}
+         image com.azure.dev.image.build.buildnumber=20240131.1
+         image com.azure.dev.image.build.definitionname=shop
+         image com.azure.dev.image.build.builduri=vstfs:///Build/Build/7
+         image com.azure.dev.image.build.repository.uri=https://u@dev.azure.com/acme/_git/shop",
+        "vcs.ref.head.revision={SHA}
+         cicd.pipeline.name=shop
+         cicd.pipeline.run.id=20240131.1
+         cicd.pipeline.run.url.full=
+         vcs.repository.url.full=https://dev.azure.com/acme/_git/shop",
+    );
+    // Of the base image, all of it says nothing.
+    check(
+        "base io.openshift.build.commit.id={SHA}\nbase io.openshift.build.commit.author=x\nbase io.openshift.build.name=y",
+        "vcs.ref.head.revision=\nshipwake.deploy.author=\ncicd.pipeline.run.id=",
+    );
+    check(
+        "env CI_PIPELINE_ID=7\nenv CI_PIPELINE_URL=https://u:p@ci/7?x",
+        "cicd.pipeline.run.id=7\ncicd.pipeline.run.url.full=https://ci/7",
+    );
+}
+
+/// Values that are nobody's version, name or commit, in every place that is read.
+#[test]
+fn garbage_of_every_kind_in_every_label_is_left_out() {
+    let garbage = [
+        "",
+        " ",
+        "\\n",
+        "a\\nb",
+        "\\0",
+        "{HUGE}",
+        "${VERSION}",
+        "$VERSION",
+        "{{ .Tag }}",
+        "<no value>",
+        "unknown",
+        "N/A",
+        "none",
+        "null",
+        "undefined",
+        "\u{202e}gnp",
+        "\u{200b}",
+        "\u{feff}",
+    ];
+    let of_value = [
+        "service.name",
+        "service.namespace",
+        "service.version",
+        "deployment.environment.name",
+        "vcs.ref.head.revision",
+        "vcs.ref.head.name",
+        "vcs.repository.url.full",
+        "shipwake.deploy.author",
+        "cicd.pipeline.name",
+        "cicd.pipeline.run.id",
+        "cicd.pipeline.run.url.full",
+    ];
+    for value in garbage {
+        for (kind, keys) in [
+            ("label", crate::workload::names::LABELS),
+            ("image", crate::workload::names::LABELS),
+            ("env", crate::workload::names::VARIABLES),
+            ("otel", &of_value),
+            ("context", &of_value),
+            ("file", &of_value),
+        ] {
+            for key in keys.iter().filter(|key| !["role", "service", "destination"].contains(key)) {
+                let lines = format!("{kind} {key}={value}");
+                let resource = Case { lines: lines.leak(), ..Case::default() }.resolve();
+                for attribute in of_value {
+                    // A build pipeline or author may be called anything that can be printed.
+                    let free = [
+                        "vcs.ref.head.name",
+                        "shipwake.deploy.author",
+                        "cicd.pipeline.name",
+                        "cicd.pipeline.run.id",
+                    ];
+                    let is_word = value.is_ascii()
+                        && value.chars().all(|c| c.is_ascii_alphabetic() || c == '/');
+                    if free.contains(&attribute) && is_word && !value.is_empty() {
+                        continue;
+                    }
+                    let expected = if attribute == "service.name" {
+                        Some("unknown_service:app")
+                    } else {
+                        None
+                    };
+                    assert_eq!(
+                        resource.text(attribute),
+                        expected,
+                        "{attribute} of {kind} {key}={value:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_any_script_are_names() {
+    for name in ["größe", "магазин", "商店", "shop 🛒", "a b", "-", "x".repeat(255).leak()]
+    {
+        let lines = format!("label com.docker.compose.service={name}");
+        let resource = Case { lines: lines.leak(), ..Case::default() }.resolve();
+        assert_eq!(resource.text("service.name"), Some(name));
+    }
+}
+
+#[test]
+fn what_changes_with_every_start_is_known_and_not_exported() {
+    let path = Some("/system.slice/shop.service".to_owned());
+    let lines = "unit ~fact.shipwake.systemd.changed=2024-01-31T10:20:30Z
+         env INVOCATION_ID=0123456789abcdef0123456789abcdef";
+    let resource = Case { lines, path: path.clone(), ..Case::default() }.resolve();
+    let fact = |key| resource.fact(key).map(ToString::to_string);
+    let id = "0123456789abcdef0123456789abcdef";
+    assert_eq!(fact("shipwake.systemd.invocation_id").as_deref(), Some(id));
+    assert_eq!(fact("shipwake.systemd.changed").as_deref(), Some("2024-01-31T10:20:30Z"));
+    assert!(resource.attributes.iter().all(|(key, _, _)| !key.contains("invocation")));
+    assert_eq!(resource.text("shipwake.systemd.slice"), Some("system.slice"));
+    // The variable is inherited by whatever a user starts by hand.
+    let path = Some("/user.slice/user-0.slice/session-1.scope".to_owned());
+    let resource = Case {
+        lines: "env INVOCATION_ID=0123456789abcdef0123456789abcdef",
+        path,
+        ..Case::default()
+    }
+    .resolve();
+    assert!(resource.facts.is_empty(), "{resource:?}");
 }
 
 #[test]
