@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Applied, ContainerId, Directory, Facts, Identity, Mask, Member, Mono, Moved, Place, WorkloadId,
-    binary, environ, otel_ctx, resolve,
+    environ, otel_ctx, resolve, workload::OF_BUILDS,
 };
 use crate::{
     process::ProcessKey,
@@ -83,9 +83,9 @@ impl Directory {
         if is_news && member.hear(source, facts) {
             member.identity = identity(&self.settings, &member);
         }
-        let is_binary = source == binary::SOURCE.name;
+        let is_of_build = OF_BUILDS.contains(&source);
         let is_other_build =
-            is_binary && self.workloads.get(&from).is_some_and(|one| one.is_other_build(&member));
+            is_of_build && self.workloads.get(&from).is_some_and(|one| one.is_other_build(&member));
         let decides = is_context || is_other_build || self.is_decisive(from, process, now);
         let to = self.join(process, member, now);
         let mut applied = Applied::default();
@@ -95,7 +95,7 @@ impl Directory {
         if decides && self.refresh(from, Some(now)) {
             applied.changed.push(from);
         }
-        let decides = is_context || is_binary || self.is_decisive(to, process, now);
+        let decides = is_context || is_of_build || self.is_decisive(to, process, now);
         if from != to && decides && self.refresh(to, Some(now)) {
             applied.changed.push(to);
         }

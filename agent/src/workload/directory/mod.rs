@@ -20,7 +20,7 @@ use super::{
     Ask, Change, ContainerId, Resource, Settings, SourceDef, WorkloadId, binary,
     cgroup::{self, Placement},
     contract::About,
-    environ, otel_ctx,
+    environ, file, otel_ctx,
     resolve::{self, Facts, Identity, Place},
     sources,
 };

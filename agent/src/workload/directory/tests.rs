@@ -602,3 +602,23 @@ fn the_main_process_brings_what_is_known_about_it() {
     assert_eq!(applied.changed, [workload]);
     assert_eq!(bench.text(workload, "service.version"), None);
 }
+
+#[test]
+fn descriptions_of_old_and_new_processes_side_by_side_claim_only_what_both_say() {
+    let mut bench = bench();
+    let describe = |bench: &mut Bench, tgid: u32, version: &str| {
+        bench.place(tgid, "/", "/srv/app");
+        bench.environ(tgid, &[]);
+        let facts = [("~file.service.name", "shop"), ("~file.service.version", version)];
+        bench.tell(About::Process(key(tgid)), "file", &facts);
+        bench.directory.workload(&key(tgid)).unwrap()
+    };
+    let workload = describe(&mut bench, 10, "1");
+    assert_eq!(bench.text(workload, "service.version").as_deref(), Some("1"));
+    bench.wait(60_000);
+    assert_eq!(describe(&mut bench, 11, "2"), workload);
+    assert_eq!(bench.text(workload, "service.version"), None);
+    assert_eq!(bench.name(workload), "shop");
+    bench.directory.exit(&key(10), bench.now);
+    assert_eq!(bench.text(workload, "service.version").as_deref(), Some("2"));
+}

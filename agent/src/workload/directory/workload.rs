@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Directory, Facts, Identity, Member, Mono, Place, Placement, Told, WorkloadId, binary, environ,
-    otel_ctx,
+    file, otel_ctx,
 };
 use crate::{
     process::ProcessKey,
@@ -88,9 +88,11 @@ impl Workload {
 
     /// Whether what a source said about a member, which need not be the main one, may change what is told.
     pub(super) fn is_other_build(&self, member: &Member) -> bool {
-        let name = binary::SOURCE.name;
-        let told = self.told.iter().find(|(source, _)| *source == name).map(|(_, facts)| facts);
-        !self.is_shared() && (self.is_mixed || told != member.told_by(name))
+        let is_other = |name: &str| {
+            let told = self.told.iter().find(|(source, _)| *source == name);
+            told.map(|(_, facts)| facts) != member.told_by(name)
+        };
+        !self.is_shared() && (self.is_mixed || OF_BUILDS.iter().any(|name| is_other(name)))
     }
 
     /// Whether one name is for the whole place.
@@ -178,24 +180,21 @@ impl Workload {
     }
 }
 
+/// Sources that say different things about processes of one executable, when it was replaced.
+pub(super) const OF_BUILDS: [&str; 2] = [binary::SOURCE.name, file::SOURCE.name];
+
 /// An executable that was replaced has processes of both builds, of which none speaks for the others.
-fn common<'a>(told: Told, members: impl Iterator<Item = &'a Member>) -> (Told, bool) {
-    let name = binary::SOURCE.name;
-    let Some((_, own)) = told.iter().find(|(source, _)| *source == name) else {
-        return (told, false);
-    };
-    let mut shared = own.clone();
-    for facts in members.filter_map(|member| member.told_by(name)) {
-        if !Arc::ptr_eq(facts, &shared) && **facts != *shared {
-            shared = Arc::new(shared.shared_with(facts));
+fn common<'a>(mut told: Told, members: impl Iterator<Item = &'a Member> + Clone) -> (Told, bool) {
+    let mut is_mixed = false;
+    for (name, own) in told.iter_mut().filter(|(name, _)| OF_BUILDS.contains(name)) {
+        for facts in members.clone().filter_map(|member| member.told_by(name)) {
+            if !Arc::ptr_eq(facts, own) && **facts != **own {
+                *own = Arc::new(own.shared_with(facts));
+                is_mixed = true;
+            }
         }
     }
-    let is_mixed = !Arc::ptr_eq(&shared, own);
-    let told = told.into_iter().map(|(source, facts)| match source == name {
-        true => (source, shared.clone()),
-        false => (source, facts),
-    });
-    (told.collect(), is_mixed)
+    (told, is_mixed)
 }
 
 fn is_starter(member: &Member) -> bool {
