@@ -3,6 +3,8 @@
 
 mod bad_sockets;
 mod binaries;
+mod contexts;
+mod declared;
 mod docker;
 mod processes;
 mod station;

@@ -79,10 +79,10 @@ fn a_process_that_is_gone_keeps_nobody_waiting() {
 }
 
 /// A directory in the cgroup v2 hierarchy. Removed when dropped, with the parents that it made.
-struct Cgroup(Vec<PathBuf>);
+pub struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
-    fn make(path: &str) -> Self {
+    pub fn make(path: &str) -> Self {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let mut fields = mounts.lines().map(|line| line.split(' '));
         let root = fields.find_map(|mut field| {
@@ -101,7 +101,7 @@ impl Cgroup {
         Self(made)
     }
 
-    fn take(&self, pid: u32) {
+    pub fn take(&self, pid: u32) {
         let leaf: &Path = self.0.last().expect("the leaf was made");
         fs::write(leaf.join("cgroup.procs"), pid.to_string()).unwrap();
     }

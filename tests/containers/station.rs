@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shipwake::{
-    config::Config,
+    config::{self, Config},
     process::{self, ProcessInfo, ProcessKey},
     time::Mono,
     workload::{
@@ -34,11 +34,22 @@ impl Station {
         config.workload.docker_sockets =
             docker_sockets.iter().map(|path| (*path).to_owned()).collect();
         config.workload.container_labels = vec!["team".to_owned()];
+        Self::with(&config)
+    }
+
+    /// Starts the sources with the text of a configuration file.
+    pub fn configured(text: &str) -> Self {
+        let files = vec![("shipwake.toml".into(), text.to_owned())];
+        let inputs = config::Inputs { files, ..config::Inputs::default() };
+        Self::with(&config::resolve(&inputs).unwrap().config)
+    }
+
+    fn with(config: &Config) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, changes) = mpsc::channel(64);
         let sources = {
             let _entered = runtime.enter();
-            Sources::start(&config, &sender)
+            Sources::start(config, &sender)
         };
         let directory = Directory::new(&config.workload, Mono::now());
         Self { runtime, sources, changes, directory, heard: Vec::new() }

@@ -82,17 +82,27 @@ pub(super) struct Program {
 /// What the process runs, as far as its executable and command line tell.
 pub(super) fn program(tgid: u32, executable: &str) -> Option<Program> {
     let base = executable.rsplit('/').next().unwrap_or(executable);
+    let root = fs::read_link(format!("/proc/{tgid}/root")).ok()?;
     let Some((_, valued)) = interpreter(base) else {
-        let file = Some(PathBuf::from(executable));
+        let file = Some(inside(&root, PathBuf::from(executable)));
         return Some(Program { file, directory: None, is_interpreted: false });
     };
     let mut command = Vec::new();
     let file = fs::File::open(format!("/proc/{tgid}/cmdline")).ok()?;
     file.take(MOST_COMMAND).read_to_end(&mut command).ok()?;
-    let cwd = fs::read_link(format!("/proc/{tgid}/cwd")).ok()?;
+    let cwd = inside(&root, fs::read_link(format!("/proc/{tgid}/cwd")).ok()?);
     let arguments = command.split(|byte| *byte == 0).skip(1);
     let arguments: Vec<&str> = arguments.map_while(|one| std::str::from_utf8(one).ok()).collect();
     interpreted(base, &arguments, valued, &cwd)
+}
+
+/// The path as a process with this root directory sees it. The kernel writes paths as the agent sees them where the
+/// agent can see them: after a mere `chroot`.
+fn inside(root: &Path, path: PathBuf) -> PathBuf {
+    match path.strip_prefix(root) {
+        Ok(rest) => Path::new("/").join(rest),
+        Err(_) => path,
+    }
 }
 
 /// `python3.11` is `python`.
