@@ -7,7 +7,7 @@ use crate::workload::{resolve::form, rules::Pattern};
 /// What a deploy is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Description {
+struct Description {
     name: Option<String>,
     namespace: Option<String>,
     version: Option<String>,
@@ -31,7 +31,7 @@ struct Pipeline {
 
 /// One attribute that a description gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Given {
+pub struct Given {
     pub attribute: &'static str,
     pub value: String,
     /// Whether it is another one with each deploy, and so holds only for processes that started with it.
@@ -40,7 +40,7 @@ pub(super) struct Given {
 
 impl Description {
     /// The attributes, each in its form. `Err` names the first value that has none.
-    pub(super) fn given(self) -> Result<Vec<Given>, String> {
+    fn given(self) -> Result<Vec<Given>, String> {
         let Self { name, namespace, version, commit, branch, .. } = self;
         let Self { repository, author, build_time, environment, pipeline, .. } = self;
         let Pipeline { name: pipeline, run, url } = pipeline.unwrap_or_default();
@@ -169,8 +169,9 @@ pub fn toml(text: &str) -> Result<Vec<Entry>, String> {
 }
 
 /// Takes the description next to a program apart. `Err` is one line.
-pub fn json(text: &[u8]) -> Result<Description, String> {
-    serde_json::from_slice(text).map_err(|error| error.to_string().replace('\n', " "))
+pub fn json(text: &[u8]) -> Result<Vec<Given>, String> {
+    let read = serde_json::from_slice::<Description>(text);
+    read.map_err(|error| error.to_string().replace('\n', " ")).and_then(Description::given)
 }
 
 #[cfg(test)]
@@ -226,14 +227,14 @@ mod tests {
     #[test]
     fn descriptions_next_to_programs() {
         let text = br#"{"name": "shop", "version": " ", "pipeline": {"run": "7"}}"#;
-        let given = json(text).unwrap().given().unwrap();
+        let given = json(text).unwrap();
         assert_eq!(values(&given), [("service.name", "shop"), ("cicd.pipeline.run.id", "7")]);
     }
 
     #[track_caller]
     fn check_wrong(text: &str, expected: &str) {
         let error = match text.starts_with('{') {
-            true => json(text.as_bytes()).and_then(Description::given).map(drop).unwrap_err(),
+            true => json(text.as_bytes()).map(drop).unwrap_err(),
             false => toml(text).map(drop).unwrap_err(),
         };
         assert!(error.contains(expected), "{text}: {error}");

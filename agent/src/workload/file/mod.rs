@@ -33,11 +33,10 @@ use crate::{
     config::Config,
     process::{ProcessInfo, ProcessKey, age},
 };
-use description::Given;
 use directory::Deploys;
 
 pub use beside::{NAME, SUFFIX as BESIDE};
-pub use description::{Description, Entry, json, toml};
+pub use description::{Entry, Given, json, toml};
 
 /// The source.
 pub static SOURCE: SourceDef = SourceDef {
@@ -196,9 +195,7 @@ impl Files {
         for place in beside::places(&program) {
             let found = match beside::read(key.tgid, &place) {
                 Ok(None) => continue,
-                Ok(Some((bytes, stamp))) => {
-                    json(&bytes).and_then(Description::given).map(|given| (given, stamp))
-                }
+                Ok(Some((bytes, stamp))) => json(&bytes).map(|given| (given, stamp)),
                 Err(problem) => Err(problem),
             };
             // What was read may have been another process's.
