@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use shipwake_tests::{
@@ -27,10 +27,47 @@ fn ask(server: &Server, times: u32) {
     }
 }
 
+/// Most that the agent's memory may grow while nobody listens: reports wait, but only the newest.
+const GROWTH_KIB: u64 = 8192;
+
 /// Length of the outage: `SHIPWAKE_OUTAGE_SECONDS`, else short enough for every run.
 fn outage() -> Duration {
-    let seconds = std::env::var("SHIPWAKE_OUTAGE_SECONDS").ok().and_then(|it| it.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(10))
+    let seconds = std::env::var("SHIPWAKE_OUTAGE_SECONDS").map_or(10, |text| {
+        text.parse().unwrap_or_else(|_| panic!("SHIPWAKE_OUTAGE_SECONDS={text} is no number"))
+    });
+    Duration::from_secs(seconds)
+}
+
+/// What the memory of a process was while it was looked at, in KiB.
+#[derive(Debug)]
+struct Memory {
+    before: u64,
+    /// Highest until then, the time of the start included.
+    peak_before: u64,
+    most: u64,
+    looks: u32,
+}
+
+impl Memory {
+    fn of(agent: &Agent) -> Self {
+        let before = agent.rss_kib();
+        assert!(before > 0, "the agent is gone; it said:\n{}", agent.log());
+        Self { before, peak_before: agent.peak_kib(), most: before, looks: 1 }
+    }
+
+    fn look(&mut self, agent: &Agent) {
+        self.most = self.most.max(agent.rss_kib());
+        // What grew and shrank again between two looks.
+        let peak = agent.peak_kib();
+        if peak > self.peak_before {
+            self.most = self.most.max(peak);
+        }
+        self.looks += 1;
+    }
+
+    fn growth(&self) -> u64 {
+        self.most - self.before
+    }
 }
 
 fn check(protocol: &str) {
@@ -53,19 +90,21 @@ fn check(protocol: &str) {
     assert_eq!(receiver.wait_sum(PATIENCE, SERVED, 40.0, of), 40.0, "{}", agent.log());
 
     drop(collector);
-    let rss = agent.rss_kib();
-    let start = std::time::Instant::now();
+    let mut memory = Memory::of(&agent);
+    let start = Instant::now();
     while start.elapsed() < outage() {
         ask(&nginx, 5);
         std::thread::sleep(Duration::from_millis(500));
+        memory.look(&agent);
     }
-    let grown = agent.rss_kib().saturating_sub(rss);
-    assert!(grown < 8192, "memory grew by {grown} KiB while nobody listened");
+    assert!(memory.growth() < GROWTH_KIB, "while nobody listened: {memory:?}");
     let _collector = Rotel::start(ports, &receiver).unwrap();
     ask(&nginx, 10);
     let truth = peer::access_log(&nginx).len() as f64;
     assert_eq!(receiver.wait_sum(PATIENCE, SERVED, truth, of), truth, "{}", agent.log());
-    println!("{protocol}: {truth} requests, {grown} KiB more memory during the outage");
+    memory.look(&agent);
+    assert!(memory.growth() < GROWTH_KIB, "after the outage: {memory:?}");
+    println!("{protocol}: {truth} requests, outage of {:?}: {memory:?}", outage());
     assert!(agent.stop().unwrap().success());
     assert_eq!(receiver.malformed(), 0);
 }

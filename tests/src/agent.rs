@@ -98,10 +98,19 @@ impl Agent {
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory there ever was, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
         fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .ok()
             .and_then(|status| {
-                let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+                let line = status.lines().find(|line| line.starts_with(key))?;
                 line.split_whitespace().nth(1)?.parse().ok()
             })
             .unwrap_or_default()

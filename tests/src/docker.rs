@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,6 +15,9 @@ use crate::poll;
 
 /// How long a daemon may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
+
+/// A program of the image that runs every applet, under a name that no other program on the host has.
+pub const OWN_BUSYBOX: &str = "busybox-of-shipwake";
 
 /// A running daemon. It and its containers end when it is dropped.
 pub struct Daemon {
@@ -29,6 +32,31 @@ pub struct Container {
     pub id: String,
     /// Process id of its first process, as the host sees it.
     pub pid: u32,
+}
+
+impl Container {
+    /// The processes in it now, as `/proc` tells, by their ids on the host.
+    pub fn processes(&self) -> Vec<u32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| self.has(*pid) == Some(true)).collect()
+    }
+
+    /// Whether a process is in it; `None` when there is no such process.
+    pub fn has(&self, pid: u32) -> Option<bool> {
+        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        Some(cgroup.contains(&self.id))
+    }
+}
+
+/// When a process that is there was started, as `/proc` tells: to a hundredth of a second.
+pub fn started(pid: u32) -> Result<SystemTime> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit_once(')').context("no command in stat")?.1;
+    let ticks: f64 = fields.split_whitespace().nth(19).context("a short stat")?.parse()?;
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split_whitespace().next().context("an empty uptime")?.parse()?;
+    Ok(SystemTime::now() - Duration::from_secs_f64((uptime - ticks / 100.0).max(0.0)))
 }
 
 impl Daemon {
@@ -120,7 +148,7 @@ impl Daemon {
     pub fn import(&self, name: &str, labels: &[(&str, &str)]) -> Result<String> {
         let root = self.directory.join("root");
         fs::create_dir_all(root.join("bin"))?;
-        for applet in ["busybox", "sh", "sleep", "true", "httpd"] {
+        for applet in ["busybox", OWN_BUSYBOX, "sh", "sleep", "true", "httpd"] {
             let program = root.join("bin").join(applet);
             if !program.exists() {
                 fs::copy("/bin/busybox", program).context("install the package busybox-static")?;

@@ -32,6 +32,8 @@ pub struct Series {
     pub attributes: Attributes,
     pub start_unix_nano: u64,
     pub time_unix_nano: u64,
+    /// Time of the first point of the series that was received.
+    pub first_unix_nano: u64,
     pub value: SeriesValue,
 }
 
@@ -224,12 +226,14 @@ fn keep(state: &mut State, request: ExportMetricsServiceRequest) {
             let mut put = |point: Vec<KeyValue>, start: u64, time: u64, value: SeriesValue| {
                 let attributes = attributes(point);
                 let key = (resource.clone(), name.clone(), attributes.clone(), start);
+                let first = state.series.get(&key).map_or(time, |known| known.first_unix_nano);
                 let series = Series {
                     resource: resource.clone(),
                     metric: name.clone(),
                     attributes,
                     start_unix_nano: start,
                     time_unix_nano: time,
+                    first_unix_nano: first,
                     value,
                 };
                 state.series.insert(key, series);
