@@ -139,6 +139,7 @@ fn standard_variables_win_over_own_ones_and_lose_against_flags() {
     ];
     let found = resolve(&inputs("", &variables, &[])).unwrap();
     assert_eq!(found.config.otlp.endpoint, "http://a:4318");
+    assert_eq!(found.config.workload.own_name, "the-agent");
     assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
     let flags = [("otlp.endpoint", "http://c:4318")];
     let found = resolve(&inputs("", &variables, &flags)).unwrap();
@@ -217,6 +218,12 @@ fn words_are_checked() {
     assert_eq!(
         one("log.format", "xml"),
         ["[log] format: `xml` is not known; write `human` or `json`"]
+    );
+    assert_eq!(
+        one("http.known_methods", "GET,G T"),
+        [
+            "[http] known_methods: `G T` is not a method; write letters, digits and !#$%&'*+-.^_`|~, at most 32"
+        ]
     );
     assert!(one("syscalls.latency", "raed")[0].starts_with("[syscalls] latency: "));
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::graves::Graves;
 use crate::{
     aggregate::{
         self,
         store::{Departure, Held, OwnerId, ScopeId, Store, Tag},
     },
-    process::{Process, ProcessKey},
+    process::{Process, ProcessKey, shrink},
     time::Mono,
     workload::{Directory, WorkloadId},
 };
@@ -34,6 +35,7 @@ struct Workload {
     scope: ScopeId,
     /// Whether its sources have answered. Until then nothing of it is exported.
     settled: bool,
+    /// The buried ones included.
     processes: u32,
 }
 
@@ -42,6 +44,7 @@ pub(super) struct Members {
     /// Whether points carry the process they belong to.
     by_process: bool,
     members: FxHashMap<ProcessKey, Member>,
+    graves: Graves,
     workloads: FxHashMap<WorkloadId, Workload>,
     unsettled: Vec<WorkloadId>,
     unready: Vec<ProcessKey>,
@@ -59,6 +62,7 @@ impl Members {
         let mut members = Self {
             by_process: settings.process_attributes,
             members: FxHashMap::default(),
+            graves: Graves::default(),
             workloads: FxHashMap::default(),
             unsettled: Vec::new(),
             unready: Vec::new(),
@@ -75,10 +79,20 @@ impl Members {
         members
     }
 
-    /// Number of processes and of workloads.
+    /// Number of processes, the buried ones included, and of workloads.
     #[cfg(test)]
     pub fn len(&self) -> (usize, usize) {
-        (self.members.len(), self.workloads.len())
+        (self.members.len() + self.graves.len(), self.workloads.len())
+    }
+
+    /// The workload of a process that the table has forgotten.
+    pub fn buried(&self, key: ProcessKey) -> Option<WorkloadId> {
+        self.graves.get(key)
+    }
+
+    /// Processes whose workload was forgotten before its time because there were too many.
+    pub fn forgotten_early(&self) -> u64 {
+        self.graves.forgotten_early()
     }
 
     pub fn workload_of(&self, key: ProcessKey) -> Option<WorkloadId> {
@@ -206,9 +220,36 @@ impl Members {
         }
     }
 
-    /// Nothing more will be measured of a process.
+    /// The key means another process from now on.
     pub fn forget(&mut self, key: ProcessKey, store: &mut Store, now: Mono) {
-        let Some(member) = self.members.remove(&key) else { return };
+        if let Some(id) = self.graves.remove(key) {
+            self.lose_one(id, store);
+        }
+        if let Some(id) = self.part(key, store, now) {
+            self.lose_one(id, store);
+        }
+    }
+
+    /// The table has forgotten a process. Only whose it was stays known.
+    pub fn bury(&mut self, key: ProcessKey, store: &mut Store, now: Mono) {
+        if let Some(id) = self.part(key, store, now)
+            && let Some(before) = self.graves.bury(key, id, now)
+        {
+            self.lose_one(before, store);
+        }
+    }
+
+    /// Forgets those who have been buried for long enough.
+    pub fn expire(&mut self, store: &mut Store, now: Mono) {
+        while let Some(id) = self.graves.expire(now) {
+            self.lose_one(id, store);
+        }
+        shrink(&mut self.members);
+    }
+
+    /// Ends what a process has of its own. Its workload still counts it.
+    fn part(&mut self, key: ProcessKey, store: &mut Store, now: Mono) -> Option<WorkloadId> {
+        let member = self.members.remove(&key)?;
         if member.alive {
             if let Some(owner) = member.owner {
                 store.close(owner);
@@ -217,7 +258,7 @@ impl Members {
                 store.died(workload.scope, now);
             }
         }
-        self.lose_one(member.workload, store);
+        Some(member.workload)
     }
 
     /// The resource of a workload may have changed.
@@ -254,7 +295,7 @@ impl Members {
 
     /// Lets go what waited for sources that have answered by now; everything when there is no time left.
     pub fn settle(&mut self, all: bool, store: &mut Store, directory: &Directory, now: Mono) {
-        let Self { by_process: _, members, workloads, unsettled, unready, empty } = self;
+        let Self { by_process: _, members, graves: _, workloads, unsettled, unready, empty } = self;
         unready.retain(|key| {
             let Some(member) = members.get_mut(key) else { return false };
             member.ready = all || directory.ready(key, now);

@@ -39,8 +39,12 @@ metrics! {
     OVERFLOWED = "shipwake.agent.overflowed", "{measurement}", Counter, Higher, [METRIC];
     /// Measurements that wait for news of their process.
     PENDING = "shipwake.agent.pending", "{measurement}", UpDownCounter, Neither, [];
-    /// Processes known, the recently dead included.
+    /// Processes known, those that ended a few seconds ago included.
     PROCESSES = "shipwake.agent.processes", "{process}", UpDownCounter, Neither, [];
+    /// Processes that were forgotten early because there were too many: living ones, which are looked at again
+    /// when something is measured of them, and those that ended less than a minute ago. No measurement is lost by
+    /// it; one that comes later than that is unattributed.
+    FORGOTTEN = "shipwake.agent.processes.forgotten", "{process}", Counter, Higher, [];
     /// Series kept.
     SERIES = "shipwake.agent.series", "{series}", UpDownCounter, Neither, [];
 }

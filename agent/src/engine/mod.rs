@@ -1,6 +1,7 @@
 //! The state machine: inputs in, reports and questions out. Synchronous, owns all state; no IO, no
 //! clock, no lock.
 
+mod graves;
 mod members;
 pub mod metrics;
 mod own;
@@ -210,8 +211,10 @@ impl Engine {
             self.give_up(&held);
         }
         for key in self.table.expire(self.now) {
-            self.forget(key);
+            self.directory.exit(&key, self.now);
+            self.members.bury(key, &mut self.store, self.now);
         }
+        self.members.expire(&mut self.store, self.now);
         let last = due == Due::FinalReport;
         self.members.settle(last, &mut self.store, &self.directory, self.now);
         for workload in self.members.take_empty() {
@@ -251,6 +254,9 @@ impl Engine {
             && self.record_process(signal, known, &series, &value)
         {
             return;
+        }
+        if let Some(workload) = self.members.buried(key) {
+            return self.record_rest(signal, workload, &series, &value);
         }
         if self.pending.hold(key.tgid, Held { signal, key, series, value, since }) {
             out.unknown.push(key.tgid);
@@ -325,7 +331,7 @@ impl Engine {
         for (metric, count) in self.store.take_overflowed() {
             self.own.overflowed(metric, count);
         }
-        self.own.lost_before("process", "table_full", self.table.evicted());
+        self.own.forgotten(self.table.evicted() + self.members.forgotten_early());
         let state = own::State {
             processes: self.table.len(),
             series: self.store.len(),

@@ -16,8 +16,8 @@ pub(super) struct Own {
     batches: FxHashMap<&'static str, u64>,
     unattributed: FxHashMap<&'static str, u64>,
     overflowed: FxHashMap<&'static Metric, u64>,
-    /// Totals kept elsewhere, as of the last report.
-    totals: FxHashMap<(&'static str, &'static str), u64>,
+    /// Processes forgotten since the start, and as of the last report.
+    forgotten: [u64; 2],
 }
 
 /// Amounts at the time of a report.
@@ -37,12 +37,9 @@ impl Own {
         *self.lost.entry((signal, cause)).or_default() += count;
     }
 
-    /// Counts what a total has grown by since the last report.
-    pub fn lost_before(&mut self, signal: &'static str, cause: &'static str, total: u64) {
-        let before = self.totals.insert((signal, cause), total).unwrap_or(0);
-        if total > before {
-            self.lost(signal, cause, total - before);
-        }
+    /// Takes the number of processes that were forgotten early since the start.
+    pub fn forgotten(&mut self, total: u64) {
+        self.forgotten[0] = total;
     }
 
     pub fn unattributed(&mut self, signal: &'static str) {
@@ -55,7 +52,7 @@ impl Own {
 
     /// What is to be recorded. The counts begin anew.
     pub fn take(&mut self, state: &State) -> Vec<(&'static Metric, LabelSet, Value)> {
-        let Self { lost, measurements, batches, unattributed, overflowed, totals: _ } = self;
+        let Self { lost, measurements, batches, unattributed, overflowed, forgotten } = self;
         let mut out = Vec::new();
         let add = |count: u64| Value::Add(count as f64);
         for ((signal, cause), count) in lost.drain() {
@@ -75,6 +72,11 @@ impl Own {
         for (metric, count) in overflowed.drain() {
             let labels = labels! { "shipwake.agent.metric" => metric.name };
             out.push((&metrics::OVERFLOWED, labels, add(count)));
+        }
+        let [total, before] = *forgotten;
+        if total > before {
+            out.push((&metrics::FORGOTTEN, LabelSet::empty(), add(total - before)));
+            *forgotten = [total; 2];
         }
         let State { processes, series, pending } = state;
         for (metric, amount) in [

@@ -478,6 +478,69 @@ fn a_workload_that_is_over_is_forgotten() {
     assert_eq!((rig.engine.processes().len(), rig.engine.members.len()), (0, (0, 2)));
 }
 
+#[test]
+fn what_comes_within_a_minute_of_the_end_is_still_of_its_service() {
+    let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
+    rig.tell('a', "web");
+    let of = |key| Measurement { subject: Subject::Process(key), ..calls(0, 1.0) };
+    let bare = |tgid| ProcessKey { tgid, start_ticks: 0 };
+    rig.facts([seen_in(key(1), 100, 'a'), exit(1, 105)]);
+    rig.tick(10_000, Due::Nothing);
+    assert!(rig.engine.processes().is_empty());
+    rig.measure([of(key(1))]);
+    rig.tick(60_000, Due::Nothing);
+    rig.measure([of(key(1)), of(bare(1))]);
+    rig.check_all(61_000, &["web calls{} 3 since 0"]);
+    rig.tick(200_000, Due::Nothing);
+    rig.measure([of(key(1)), of(bare(1))]);
+    rig.tick(201_000, Due::Report);
+    assert_eq!(rig.ledger.total(&CALLS), 5.0);
+    rig.check_own(&metrics::UNATTRIBUTED, &[("syscalls", 2.0)]);
+}
+
+#[test]
+fn a_pid_that_is_used_again_is_not_the_one_that_was_buried() {
+    let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
+    rig.tell('a', "web");
+    rig.tell('b', "shop");
+    let bare = ProcessKey { tgid: 1, start_ticks: 0 };
+    let of_it = || Measurement { subject: Subject::Process(bare), ..calls(0, 1.0) };
+    let end = |at| Fact::Exit { at: ms(at), process: bare, exit_code: 0 };
+    rig.facts([seen_in(bare, 100, 'a'), end(105)]);
+    rig.tick(10_000, Due::Nothing);
+    rig.facts([seen_in(bare, 10_000, 'b'), end(10_100)]);
+    rig.measure([of_it()]);
+    rig.tick(20_000, Due::Nothing);
+    rig.measure([of_it()]);
+    rig.check_all(21_000, &["shop calls{} 2 since 0"]);
+    rig.tick(1_000_000, Due::Report);
+    assert_eq!(rig.engine.members.len(), (0, 2));
+}
+
+#[test]
+fn many_short_processes_take_little_and_lose_nothing() {
+    let mut rig = Rig::new();
+    rig.facts([seen(1, 0)]);
+    let child = |number| ProcessKey { tgid: 2 + number % 30_000, start_ticks: number };
+    let of = |number| Measurement { subject: Subject::Process(child(number)), ..calls(0, 1.0) };
+    // A thousand a second, for a minute; each is heard of again half a minute after its end.
+    for number in 1..=60_000 {
+        let at = u64::from(number);
+        let (parent, child) = (key(1), child(number));
+        let fork = Fact::Fork { at: ms(at), parent, child };
+        rig.facts([fork, Fact::Exit { at: ms(at + 5), process: child, exit_code: 0 }]);
+        rig.measure((number > 30_000).then(|| of(number - 30_000)).into_iter().collect::<Vec<_>>());
+        if number % 100 == 0 {
+            rig.tick(at, Due::Nothing);
+            assert!(rig.engine.processes().len() < 6_000);
+        }
+    }
+    rig.tick(60_001, Due::Report);
+    assert_eq!(rig.ledger.total(&CALLS), 30_000.0);
+    assert_eq!(rig.ledger.total(&metrics::FORGOTTEN), 0.0);
+    rig.check_own(&metrics::UNATTRIBUTED, &[]);
+}
+
 /// A small generator of numbers that look random.
 struct Dice(u64);
 

@@ -14,4 +14,5 @@ pub use limits::Limits;
 pub(crate) use scan::{BUFFER, Directory, open_dir};
 pub use scan::{Scan, scan, see};
 pub use shipwake_ebpf::process::{EXIT_CODE_UNKNOWN, ProcessKey};
+pub(crate) use table::shrink;
 pub use table::{End, Process, ProcessTable, Update};

@@ -4,6 +4,8 @@
 //! answers with [`Change`]s. What they say is joined, without IO, by the [`Directory`], and turned
 //! into a [`Resource`] by the precedence table in [`resolve`].
 
+use std::collections::BTreeMap;
+
 pub mod cgroup;
 mod contract;
 mod directory;
@@ -62,6 +64,10 @@ crate::settings! {
         pub container_labels: Vec<String> = Vec::new(),
         /// Value of `deployment.environment.name` where no source gives one.
         pub environment: String = String::new(),
+        /// Name of the agent itself as a service; empty means `service.name` of `own_attributes`, else `shipwake`.
+        pub own_name: String = String::new(),
+        /// Attributes of the agent's own resource. They say nothing about the services that it watches.
+        pub own_attributes: BTreeMap<String, String> = BTreeMap::new(),
         /// What the user says about services, written as tables `[[workload.rule]]`: see below.
         pub rule: Vec<rules::Rule> = Vec::new(),
     }

@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use super::grpc::percent_decode;
+use crate::{signals::http::check_methods, workload::environ::resource_attributes};
 
 /// One setting that a variable gives.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,10 @@ const PLAIN: &[(&str, &str, Parse)] = &[
     ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "otlp.temporality", temporality),
     ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "aggregate.histogram", histogram),
     ("OTEL_METRIC_EXPORT_INTERVAL", "aggregate.interval", millis),
+    // These two are about the agent itself, as the same ones of a service are about that.
+    ("OTEL_SERVICE_NAME", "workload.own_name", text),
+    ("OTEL_RESOURCE_ATTRIBUTES", "workload.own_attributes", attributes),
+    ("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "http.known_methods", methods),
 ];
 
 /// Every variable that is read, with the settings it gives, for the documentation.
@@ -210,6 +215,22 @@ fn headers(value: &str) -> Result<Value, String> {
     Ok(Value::Table(table))
 }
 
+/// Any error makes the whole list void, as the specification asks. An error never repeats the text.
+fn attributes(value: &str) -> Result<Value, String> {
+    let pairs = resource_attributes(value)
+        .ok_or("it is not of the form key=value,key=value with percent-encoded values")?;
+    let pairs = pairs.into_iter().map(|(key, value)| (key, Value::String(value)));
+    Ok(Value::Table(pairs.collect()))
+}
+
+/// Case-sensitive, separated by commas; the list replaces the default.
+fn methods(value: &str) -> Result<Value, String> {
+    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    check_methods(&names)?;
+    Ok(Value::Array(names.into_iter().map(Value::String).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +326,46 @@ mod tests {
             &[],
             &[
                 "OTEL_EXPORTER_OTLP_HEADERS is ignored: the value of x-a has characters a header cannot hold",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_agent_is_described_by_its_own_variables() {
+        check(
+            &[
+                ("OTEL_SERVICE_NAME", "the-agent"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=ops,team=a%20b"),
+            ],
+            &[
+                ("OTEL_SERVICE_NAME", "workload.own_name", "\"the-agent\""),
+                (
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    "workload.own_attributes",
+                    "{ \"service.namespace\" = \"ops\", team = \"a b\" }",
+                ),
+            ],
+            &[],
+        );
+        check(
+            &[("OTEL_RESOURCE_ATTRIBUTES", "a=1,b")],
+            &[],
+            &[
+                "OTEL_RESOURCE_ATTRIBUTES is ignored: it is not of the form key=value,key=value with percent-encoded values",
+            ],
+        );
+    }
+
+    #[test]
+    fn known_methods_are_checked_as_in_the_file() {
+        let name = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS";
+        let setting = "http.known_methods";
+        check(&[(name, "GET, PURGE,")], &[(name, setting, "[\"GET\", \"PURGE\"]")], &[]);
+        check(
+            &[(name, "GET,PO ST")],
+            &[],
+            &[
+                "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS is ignored: `PO ST` is not a method; write letters, digits and !#$%&'*+-.^_`|~, at most 32",
             ],
         );
     }

@@ -1,6 +1,6 @@
 //! All processes that are alive, and those that died a short while ago.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, hash::Hash};
 
 use rustc_hash::FxHashMap;
 
@@ -119,8 +119,8 @@ impl ProcessTable {
         std::iter::successors(first, |process| self.parent(process)).take(MAX_ANCESTORS)
     }
 
-    /// Forgets who has been dead for long enough, and names them and those evicted since the last
-    /// call.
+    /// Forgets who has been dead for long enough, and names them and those given up for want of room since the
+    /// last call.
     pub fn expire(&mut self, now: Mono) -> Vec<ProcessKey> {
         while let Some((at, key)) = self.dead.front().copied() {
             if now.since(at) < self.limits.keep_dead {
@@ -129,10 +129,12 @@ impl ProcessTable {
             self.dead.pop_front();
             self.forget_dead(at, key);
         }
+        shrink(&mut self.processes);
+        shrink(&mut self.newest);
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Processes that were forgotten before their time because the table was full.
+    /// Living processes that were forgotten because the table was full.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -284,7 +286,7 @@ impl ProcessTable {
             // Only the living can be left: the one that was heard of least recently is given up.
             let victim = match self.dead.pop_front() {
                 Some((at, key)) => {
-                    self.evicted += u64::from(self.forget_dead(at, key));
+                    self.forget_dead(at, key);
                     continue;
                 }
                 None => self.processes.values().min_by_key(|process| process.info.at),
@@ -295,14 +297,12 @@ impl ProcessTable {
         }
     }
 
-    /// Forgets a process if it is still the one that died then. Returns whether it was.
-    fn forget_dead(&mut self, at: Mono, key: ProcessKey) -> bool {
-        let same = self.processes.get(&key).and_then(|process| process.ended);
-        if same.is_none_or(|end| end.at != at) {
-            return false;
+    /// Forgets a process if it is still the one that died then.
+    fn forget_dead(&mut self, at: Mono, key: ProcessKey) {
+        let ended = self.processes.get(&key).and_then(|process| process.ended);
+        if ended.is_some_and(|end| end.at == at) {
+            self.forget(key);
         }
-        self.forget(key);
-        true
     }
 
     fn forget(&mut self, key: ProcessKey) {
@@ -380,6 +380,14 @@ impl CgroupRef {
         }
         *self = other;
         true
+    }
+}
+
+/// Room that a burst of processes left empty is not kept.
+pub(crate) fn shrink<K: Eq + Hash, V>(map: &mut FxHashMap<K, V>) {
+    const SMALL: usize = 1024;
+    if map.capacity() > 4 * map.len().max(SMALL) {
+        map.shrink_to(2 * map.len());
     }
 }
 

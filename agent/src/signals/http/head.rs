@@ -6,7 +6,7 @@
 use super::template::Target;
 
 /// Longest method that is looked at; longer tokens are not HTTP/1.
-const METHOD_MAX: usize = 32;
+pub(super) const METHOD_MAX: usize = 32;
 /// Longest host name there can be.
 const HOST_MAX: usize = 253;
 /// Empty lines that may precede a request line.
@@ -83,6 +83,11 @@ impl<'a> Head<'a> {
 pub enum HostWanted {
     Yes,
     No,
+}
+
+/// Whether this is a method that [`Head::parse`] can find.
+pub(super) fn is_method(text: &str) -> bool {
+    (1..=METHOD_MAX).contains(&text.len()) && text.bytes().all(token)
 }
 
 /// Whether a byte may be part of a method or field name.

@@ -19,7 +19,7 @@ const SETS_MAX: usize = 8192;
 /// Most hosts kept; when full, the table starts anew, and with it the cache.
 const HOSTS_MAX: usize = 4096;
 /// Longest list of known methods.
-const METHODS_MAX: usize = 64;
+pub(super) const METHODS_MAX: usize = 64;
 /// Stands for a method that is not known.
 const OTHER_METHOD: &str = "_OTHER";
 
@@ -50,8 +50,7 @@ impl Labels {
         methods: &[String],
         route_from_template: bool,
     ) -> Self {
-        let methods =
-            methods.iter().take(METHODS_MAX).map(|name| LabelValue::from(name.clone())).collect();
+        let methods = methods.iter().map(|name| LabelValue::from(name.clone())).collect();
         Self {
             templates,
             routes,

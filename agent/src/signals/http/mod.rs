@@ -25,6 +25,10 @@ use super::{Object, SignalDef};
 
 pub use self::core::{Core, Last};
 pub use self::routes::{RouteError, Routes};
+use self::{
+    head::{METHOD_MAX, is_method},
+    labels::METHODS_MAX,
+};
 
 const NAME: &str = "http";
 
@@ -71,9 +75,23 @@ crate::settings! {
 }
 
 impl Settings {
-    /// Whether the routes can be read.
+    /// Whether the routes can be read and the methods be met.
     pub fn check(&self) -> Result<(), String> {
-        Routes::new(&self.routes).map(drop).map_err(|error| format!("routes: {error}"))
+        Routes::new(&self.routes).map(drop).map_err(|error| format!("routes: {error}"))?;
+        check_methods(&self.known_methods).map_err(|error| format!("known_methods: {error}"))
+    }
+}
+
+/// Whether every name can be the method of a request.
+pub fn check_methods(names: &[String]) -> Result<(), String> {
+    if names.len() > METHODS_MAX {
+        return Err(format!("{} are too many; write at most {METHODS_MAX}", names.len()));
+    }
+    match names.iter().find(|name| !is_method(name)) {
+        Some(name) => Err(format!(
+            "`{name}` is not a method; write letters, digits and !#$%&'*+-.^_`|~, at most {METHOD_MAX}"
+        )),
+        None => Ok(()),
     }
 }
 

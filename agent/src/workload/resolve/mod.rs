@@ -64,9 +64,19 @@ pub fn resolve_host(host: &Facts) -> Resource {
     draft.finish()
 }
 
-/// The resource of the agent.
+/// The resource of the agent. The user's own words about it win.
 pub fn resolve_agent(host: &Facts, settings: &Settings) -> Resource {
     let mut draft = Draft::default();
+    if let Some(name) = text::name(&settings.own_name) {
+        draft.give("service.name", name, "configuration");
+    }
+    for (key, value) in settings.own_attributes.iter().take(MOST_OTEL_ATTRIBUTES) {
+        if describes_service(key)
+            && let Some(value) = text::clean(value)
+        {
+            draft.give(key, value, "configuration");
+        }
+    }
     draft.give("service.name", "shipwake", "agent");
     draft.give("service.version", env!("CARGO_PKG_VERSION"), "agent");
     if let Some(host) = host_identity(host) {

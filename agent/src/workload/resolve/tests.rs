@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Known, Place, resolve};
+use super::{Facts, Known, Place, resolve, resolve_agent};
 use crate::workload::{Attribute, AttributeValue, Resource, Settings, cgroup};
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -730,4 +730,37 @@ fn every_fact_that_rules_read_is_carried() {
         seen += 1;
     }
     assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn words_about_the_agent_are_its_own() {
+    let settings = |name: &str, attributes: &[(&str, &str)]| Settings {
+        own_name: name.to_owned(),
+        own_attributes: attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Settings::default()
+    };
+    for (name, attributes, expected) in [
+        ("", &[][..], "service.name=shipwake service.version={own}"),
+        ("watch", &[("service.name", "other")][..], "service.name=watch"),
+        (
+            "",
+            &[("service.name", "other"), ("service.version", "7"), ("team", "a")],
+            "service.name=other service.version=7 team=a",
+        ),
+        ("", &[("process.pid", "1"), ("host.id", "h2")], "process.pid= host.id=h2"),
+    ] {
+        let settings = settings(name, attributes);
+        let host = Facts::new(vec![Attribute::text("host.id", "h1")]);
+        let agent = resolve_agent(&host, &settings);
+        for pair in expected.replace("{own}", env!("CARGO_PKG_VERSION")).split(' ') {
+            let (key, value) = pair.split_once('=').unwrap();
+            assert_eq!(agent.text(key).unwrap_or_default(), value, "{key}");
+        }
+        let service = Case { settings, ..Case::default() }.resolve();
+        let known = Case::default().resolve();
+        assert_eq!(service, known, "a service has nothing of the agent's");
+    }
 }
