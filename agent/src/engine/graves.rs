@@ -25,6 +25,7 @@ pub(super) struct Graves {
 
 impl Graves {
     /// Number of processes.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.workloads.len()
     }

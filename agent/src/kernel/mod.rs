@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod btf;
+pub mod diag;
 mod drops;
 pub mod features;
 pub mod health;

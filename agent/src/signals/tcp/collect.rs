@@ -7,6 +7,7 @@ use shipwake_ebpf::tcp::{Connection, HOST_COUNTERS, Report};
 
 use super::{
     LISTENERS, LOOK,
+    before::{Before, Unseen},
     decode::{LENGTH, decode},
     measure::{measure, measure_host, subject},
     metrics::CONNECTIONS,
@@ -47,6 +48,8 @@ pub struct TcpCollector {
 /// Where reports go, wherever they came from.
 struct Reports {
     own_tgid: u32,
+    /// Empty where the kernel finds out by itself.
+    before: Before,
     peers: Peers,
     open: Open,
     malformed: u64,
@@ -56,24 +59,22 @@ impl TcpCollector {
     /// Takes over the maps of the object and finds the connections that are there already.
     ///
     /// # Errors
-    /// The object lacks a map, or the kernel runs no iterator that it accepted.
+    /// The object lacks a map.
     pub fn new(loaded: &mut Loaded, setup: &Setup<'_>) -> anyhow::Result<Self> {
         let mut map = |name: &str| {
             loaded.bpf.take_map(name).ok_or_else(|| anyhow::anyhow!("the object has no map {name}"))
         };
         let host = PerCpuArray::try_from(map("TCP_HOST")?)?;
         let table: Map = map("TCP_CONNECTIONS")?;
-        let look = Iterate::of(loaded, LOOK)?;
-        if look.is_none() {
-            tracing::warn!(
-                "TCP connections that are open already cannot be attributed, and open ones are reported \
-                 only when they end: the kernel refused the probe `look`; `shipwake doctor` says why"
-            );
-        }
         // Who listens where is known before any connection is judged by it.
-        if let Some(listeners) = Iterate::of(loaded, LISTENERS)? {
+        let listened = iterator(loaded, LISTENERS).and_then(|listeners| {
             listeners.run()?.read_to_end(&mut Vec::new())?;
-        }
+            Ok(())
+        });
+        let (look, before) = match listened.and_then(|()| iterator(loaded, LOOK)) {
+            Ok(look) => (Some(look), Before::default()),
+            Err(error) => (None, look_before(&error, setup.config.tcp.connections)),
+        };
         Ok(Self {
             host,
             table: HashMap::try_from(table)?,
@@ -85,6 +86,7 @@ impl TcpCollector {
             next_look: Mono(0),
             reports: Reports {
                 own_tgid: setup.own_tgid,
+                before,
                 peers: Peers::new(setup.config.tcp.peers),
                 open: Open::default(),
                 malformed: 0,
@@ -167,8 +169,12 @@ impl TcpCollector {
 impl Reports {
     fn apply(&mut self, bytes: &[u8], now: Mono, out: &mut Vec<Measurement>) {
         match decode(bytes) {
-            Some(report) if report.owner.process.tgid == self.own_tgid => {}
-            Some(report) => self.accept(&report, now, out),
+            Some(mut report) => {
+                self.before.name(&mut report);
+                if report.owner.process.tgid != self.own_tgid {
+                    self.accept(&report, now, out);
+                }
+            }
             None => self.malformed += 1,
         }
     }
@@ -196,6 +202,36 @@ impl Collector for TcpCollector {
         while self.drain(now, out) == VISIT {}
         self.every_interval(now, out);
     }
+}
+
+fn iterator(loaded: &Loaded, program: &'static str) -> anyhow::Result<Iterate> {
+    Iterate::of(loaded, program)?.ok_or_else(|| anyhow::anyhow!("the kernel refused `{program}`"))
+}
+
+/// Finds who had which connection at the start, and says what stays unknown.
+fn look_before(error: &anyhow::Error, most: u32) -> Before {
+    tracing::warn!(
+        "open TCP connections are reported only when they end ({error:#}; `shipwake doctor` says why); those from \
+         before the agent are attributed by what the kernel lists"
+    );
+    let (before, unseen) = match Before::look(usize::try_from(most).unwrap_or(usize::MAX)) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!("they stay nobody's: /proc cannot be listed: {error}");
+            return Before::default();
+        }
+    };
+    let Unseen { connections, networks, reason } = unseen;
+    if let Some(reason) = reason {
+        tracing::warn!(
+            "those of {networks} network namespaces stay nobody's: {reason} (give CAP_SYS_ADMIN; the kernel needs \
+             CONFIG_INET_DIAG)"
+        );
+    }
+    if connections > 0 {
+        tracing::warn!("{connections} of them stay nobody's: raise `tcp.connections` ({most})");
+    }
+    before
 }
 
 /// Appends what the kernel has next; `false` at the end.

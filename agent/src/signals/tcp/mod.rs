@@ -6,6 +6,7 @@
 //! A reset that answers a packet for no open port belongs to no socket: kernels since 6.10 tell, and it
 //! is counted for the host; older ones do not tell.
 
+mod before;
 mod collect;
 mod decode;
 mod errno;
