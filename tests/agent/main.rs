@@ -9,3 +9,4 @@ mod lifecycle;
 mod network;
 mod observer;
 mod processes;
+mod refused;

@@ -1,6 +1,7 @@
 //! The agent as a child process.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -125,19 +126,36 @@ impl Agent {
 
     /// Bytes that the kernel accounts to the agent's BPF maps.
     pub fn map_bytes(&self) -> u64 {
+        self.maps().values().sum()
+    }
+
+    /// Number of entries of one of the agent's BPF maps with keys of 8 and values of `VALUE` bytes; `None` when it
+    /// has no such map.
+    pub fn map_entries<const VALUE: usize>(&self, name: &str) -> Option<usize> {
+        let own = self.maps();
+        let infos = aya::maps::loaded_maps().flatten();
+        let mut infos = infos.filter(|info| own.contains_key(&u64::from(info.id())));
+        let info = infos.find(|info| info.name_as_str() == Some(name))?;
+        let data = aya::maps::MapData::from_id(info.id()).ok()?;
+        let map = aya::maps::Map::HashMap(data);
+        let map = aya::maps::HashMap::<_, u64, [u8; VALUE]>::try_from(map).ok()?;
+        Some(map.keys().flatten().count())
+    }
+
+    /// The kernel's numbers of the agent's BPF maps, and the bytes that it accounts to each.
+    fn maps(&self) -> BTreeMap<u64, u64> {
         let folder = format!("/proc/{}/fdinfo", self.child.id());
-        let Ok(entries) = fs::read_dir(folder) else { return 0 };
+        let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
         let number = |info: &str, key: &str| -> Option<u64> {
             let line = info.lines().find(|line| line.starts_with(key))?;
             line.split_whitespace().nth(1)?.parse().ok()
         };
         // A map may be open more than once.
-        let maps: std::collections::BTreeMap<u64, u64> = entries
+        entries
             .flatten()
             .filter_map(|entry| fs::read_to_string(entry.path()).ok())
             .filter_map(|info| Some((number(&info, "map_id:")?, number(&info, "memlock:")?)))
-            .collect();
-        maps.values().sum()
+            .collect()
     }
 }
 

@@ -58,14 +58,6 @@ impl Objects {
         let shared = SharedMaps::new();
         let share_problem = shared.as_ref().err().map(ToString::to_string);
         let shared = shared.ok();
-        let setup = Setup {
-            config,
-            features: &features,
-            btf: own_btf.as_ref(),
-            offsets: &offsets,
-            cpus: cpus(),
-            own_tgid: std::process::id(),
-        };
         let mut objects = Self {
             loaded: Vec::new(),
             collectors: Vec::new(),
@@ -73,6 +65,7 @@ impl Objects {
             outcomes: Vec::new(),
             kernel: Kernel { features, btf_problem, share_problem },
         };
+        let mut running = config.clone();
         for signal in ALL {
             let needed = match signal.object {
                 Object::Own(_) => ALL.iter().any(|other| {
@@ -82,8 +75,25 @@ impl Objects {
                 }),
                 Object::Of(_) => wanted(config, signal.name),
             };
-            if needed {
-                objects.add(signal, &setup, aya_btf.as_ref(), shared.as_ref());
+            if !needed {
+                continue;
+            }
+            let setup = Setup {
+                config: &running,
+                features: &features,
+                btf: own_btf.as_ref(),
+                offsets: &offsets,
+                cpus: cpus(),
+                own_tgid: std::process::id(),
+            };
+            let problem = objects.add(signal, &setup, aya_btf.as_ref(), shared.as_ref());
+            if problem.is_some() {
+                // Those that come later do what they would do had it been switched off: without `tcp`,
+                // `syscalls` forgets the owners of sockets that are gone.
+                running.signals.enabled.retain(|name| name != signal.name);
+            }
+            if wanted(config, signal.name) {
+                objects.outcomes.push(Outcome { signal: signal.name, problem });
             }
         }
         objects
@@ -95,15 +105,13 @@ impl Objects {
         setup: &Setup<'_>,
         btf: Option<&aya::Btf>,
         shared: Option<&SharedMaps>,
-    ) {
+    ) -> Option<String> {
         let problem = self.try_add(signal, setup, btf, shared).err();
         match &problem {
             None => info!(signal = signal.name, "signal runs"),
             Some(problem) => warn!(signal = signal.name, "signal does not run: {problem}"),
         }
-        if wanted(setup.config, signal.name) {
-            self.outcomes.push(Outcome { signal: signal.name, problem });
-        }
+        problem
     }
 
     fn try_add(
@@ -132,9 +140,20 @@ impl Objects {
             return Err(format!("the object of signal `{host}` is not loaded"));
         };
         if wanted(setup.config, signal.name) {
-            let collector =
-                (signal.collector)(loaded, setup).map_err(|error| format!("{error:#}"))?;
-            self.collectors.push((signal.name, collector));
+            match (signal.collector)(loaded, setup) {
+                Ok(collector) => self.collectors.push((signal.name, collector)),
+                Err(error) => {
+                    // Programs that nobody reads from only cost; those of a host serve its guests.
+                    let has_guests = |guest: &&SignalDef| {
+                        matches!(guest.object, Object::Of(host) if host == signal.name)
+                            && wanted(setup.config, guest.name)
+                    };
+                    if !ALL.iter().any(has_guests) {
+                        self.loaded.retain(|(name, _)| *name != signal.name);
+                    }
+                    return Err(format!("{error:#}"));
+                }
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod actor;
+mod before;
 mod running;
 
 use actor::Actor;

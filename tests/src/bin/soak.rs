@@ -1,6 +1,7 @@
 //! The agent under load and process churn for a while: memory, maps and descriptors must stay flat.
 
 use std::{
+    collections::BTreeMap,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -74,9 +75,17 @@ fn soak(minutes: f64) -> Result<()> {
     let _ = Command::new("kill").args(["-TERM", &churn.id().to_string()]).status();
     let _ = load.wait();
     let _ = churn.wait();
-    let lost = receiver.sum("shipwake.agent.lost", |_| true);
+    let mut lost = BTreeMap::<String, f64>::new();
+    for series in receiver.series("shipwake.agent.lost", |_| true) {
+        let keys = ["shipwake.agent.signal", "shipwake.agent.cause"];
+        *lost.entry(keys.map(|key| series.text(key)).join(" ")).or_default() += series.number();
+    }
+    let unattributed = receiver.sum("shipwake.agent.unattributed", |_| true);
+    let forgotten = receiver.sum("shipwake.agent.processes.forgotten", |_| true);
+    let starts = receiver.sum("shipwake.process.starts", |_| true);
     let requests = receiver.sum("http.server.request.duration", |_| true);
-    println!("requests reported {requests}, lost {lost}, reports {}", receiver.requests());
+    println!("requests reported {requests}, processes {starts}, reports {}", receiver.requests());
+    println!("lost {lost:?}, unattributed {unattributed}, processes forgotten early {forgotten}");
     let code = agent.stop()?;
     println!("end: {code}");
     verdict(&samples)
