@@ -100,7 +100,10 @@ fn every_series_of_a_container_carries_its_deploy() {
         std::env::temp_dir().join(format!("shipwake-containers-{}.sock", std::process::id()));
     let docker_socket = format!("workload.docker_sockets={}", daemon.socket().display());
     let api_socket = format!("api.socket={}", socket.display());
-    let settings = ["--set", &docker_socket, "--set", &api_socket];
+    // On a starved machine the daemon may need longer than the agent would wait for it. How long it took is
+    // measured below.
+    let patience = "workload.patience=20s";
+    let settings = ["--set", &docker_socket, "--set", &api_socket, "--set", patience];
     let agent = Agent::start(&receiver, &settings).unwrap();
     serves(&receiver, &containers[0].1);
 
