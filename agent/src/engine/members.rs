@@ -12,7 +12,7 @@ use crate::{
     },
     process::{Process, ProcessKey, shrink},
     time::Mono,
-    workload::{Directory, WorkloadId},
+    workload::{Directory, WorkloadId, resolve::basename},
 };
 
 /// A process as far as aggregation goes.
@@ -342,7 +342,8 @@ impl Members {
 
 impl Member {
     fn tag(&self, key: ProcessKey) -> Tag {
-        let name = self.executable.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
+        // A file that is mounted nowhere, as runtimes start from, is `/` and has no name.
+        let name = self.executable.as_deref().map(basename).filter(|name| !name.is_empty());
         Tag { pid: key.tgid, executable: name.map(Arc::from) }
     }
 }
