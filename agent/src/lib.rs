@@ -11,6 +11,7 @@ pub mod config;
 pub mod docs;
 pub mod engine;
 pub mod export;
+pub mod grpc;
 pub mod kernel;
 pub mod metric;
 pub mod process;

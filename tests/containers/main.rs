@@ -1,10 +1,13 @@
-//! Metadata sources against real containers and real processes. Needs root, `docker.io` and
-//! `busybox-static`; each test starts a Docker daemon of its own where it needs one.
+//! Metadata sources against real containers and real processes. Needs root, `docker.io`, `containerd`,
+//! `podman`, `runc` and `busybox-static`; each test starts daemons of its own where it needs them.
 
 mod bad_sockets;
 mod binaries;
+mod containerd;
 mod contexts;
+mod cri;
 mod declared;
 mod docker;
+mod podman;
 mod processes;
 mod station;

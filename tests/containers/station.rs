@@ -7,8 +7,8 @@ use shipwake::{
     process::{self, ProcessInfo, ProcessKey},
     time::Mono,
     workload::{
-        About, Applied, Ask, Change, ContainerId, Directory, Resource, SourceHealth, Sources,
-        WorkloadId,
+        About, Applied, Ask, Change, ContainerId, Directory, Resource, Settings, SourceHealth,
+        Sources, WorkloadId,
     },
 };
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -29,22 +29,36 @@ pub struct Station {
 impl Station {
     /// Starts the sources that are named, with these Docker sockets.
     pub fn start(sources: &[&str], docker_sockets: &[&str]) -> Self {
+        Self::with(sources, |settings| settings.docker_sockets = list(docker_sockets))
+    }
+
+    /// Starts the sources that are named. Only what `settings` sets is looked at.
+    pub fn with(sources: &[&str], settings: impl FnOnce(&mut Settings)) -> Self {
         let mut config = Config::default();
-        config.workload.sources = sources.iter().map(|name| (*name).to_owned()).collect();
-        config.workload.docker_sockets =
-            docker_sockets.iter().map(|path| (*path).to_owned()).collect();
-        config.workload.container_labels = vec!["team".to_owned()];
-        Self::with(&config)
+        config.workload = Settings {
+            docker_sockets: Vec::new(),
+            cri_sockets: Vec::new(),
+            containerd_sockets: Vec::new(),
+            containerd_bundles: Vec::new(),
+            podman_sockets: Vec::new(),
+            podman_users: String::new(),
+            podman_storage: Vec::new(),
+            sources: list(sources),
+            container_labels: list(&["team"]),
+            ..config.workload
+        };
+        settings(&mut config.workload);
+        Self::of(&config)
     }
 
     /// Starts the sources with the text of a configuration file.
     pub fn configured(text: &str) -> Self {
         let files = vec![("shipwake.toml".into(), text.to_owned())];
         let inputs = config::Inputs { files, ..config::Inputs::default() };
-        Self::with(&config::resolve(&inputs).unwrap().config)
+        Self::of(&config::resolve(&inputs).unwrap().config)
     }
 
-    fn with(config: &Config) -> Self {
+    fn of(config: &Config) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, changes) = mpsc::channel(64);
         let sources = {
@@ -113,6 +127,11 @@ impl Station {
     pub fn health(&self, name: &str) -> SourceHealth {
         self.sources.health().into_iter().find(|health| health.name == name).unwrap()
     }
+}
+
+/// Owned texts.
+pub fn list(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// Compares lines of `key=value` with a resource; nothing behind `=` for what must be absent.

@@ -2,8 +2,11 @@
 //! was sent, and real peers.
 
 pub mod agent;
+pub mod containerd;
 pub mod docker;
 pub mod otlp;
 pub mod peer;
+pub mod podman;
 pub mod poll;
+pub mod rig;
 pub mod rotel;

@@ -16,8 +16,12 @@ const REGISTRIES: [(&str, &str); 3] = [
     ("agent/src/export", "EXPORTER"),
 ];
 /// Subfolders of those that are parts of the whole, not entries.
-const PARTS: [&str; 3] =
-    ["agent/src/workload/cgroup", "agent/src/workload/directory", "agent/src/workload/resolve"];
+const PARTS: [&str; 4] = [
+    "agent/src/workload/cgroup",
+    "agent/src/workload/directory",
+    "agent/src/workload/resolve",
+    "agent/src/workload/runtime",
+];
 /// Longer files hold more than one thing.
 const LONGEST: usize = 800;
 /// `unsafe` is allowed here only.

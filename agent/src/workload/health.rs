@@ -41,22 +41,48 @@ pub struct SourceHealth {
 
 /// Where a source reports how it is. Cheap to clone; all clones show the same.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Mutex<SourceHealth>>);
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    own: SourceHealth,
+    /// What the source asks when that is several things: then it is as they are.
+    parts: Vec<Health>,
+}
 
 impl Health {
     /// Of a source that has not done anything yet.
     pub fn new(name: &'static str) -> Self {
-        Self(Arc::new(Mutex::new(SourceHealth {
-            name,
-            state: SourceState::Starting,
-            since: Wall::now(),
-            last_error: None,
-        })))
+        let state = SourceState::Starting;
+        let own = SourceHealth { name, state, since: Wall::now(), last_error: None };
+        Self(Arc::new(Mutex::new(State { own, parts: Vec::new() })))
     }
 
-    /// The state now.
+    /// One of several things that the source asks.
+    pub fn part(&self) -> Self {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = Self::new(state.own.name);
+        state.parts.push(part.clone());
+        part
+    }
+
+    /// The state now. Of several parts, the one that matters most: trouble, then work.
     pub fn get(&self) -> SourceHealth {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts: Vec<_> = state.parts.iter().map(Self::get).collect();
+        let order = [
+            SourceState::Failing,
+            SourceState::Starting,
+            SourceState::Working,
+            SourceState::Absent,
+        ];
+        let most = order.iter().find_map(|wanted| parts.iter().find(|part| part.state == *wanted));
+        let Some(most) = most else { return state.own.clone() };
+        if most.state != SourceState::Absent {
+            return most.clone();
+        }
+        let absences: Vec<_> = parts.iter().filter_map(|part| part.last_error.clone()).collect();
+        SourceHealth { last_error: Some(absences.join("; ")), ..most.clone() }
     }
 
     /// Notes that the source works.
@@ -70,7 +96,8 @@ impl Health {
     }
 
     fn set(&self, state: SourceState, error: Option<String>) -> bool {
-        let mut health = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let health = &mut guard.own;
         let news = health.state != state || (error.is_some() && health.last_error != error);
         if health.state != state {
             health.state = state;
@@ -98,5 +125,20 @@ mod tests {
         assert_eq!((name, state), ("docker", SourceState::Working));
         assert_eq!(last_error.as_deref(), Some("denied"), "the last error stays readable");
         assert!(health.fails(SourceState::Failing, "denied".to_owned()), "and is news again");
+    }
+
+    #[test]
+    fn trouble_of_a_part_is_trouble_of_the_whole() {
+        let health = Health::new("cri");
+        let (first, second) = (health.part(), health.part());
+        first.fails(SourceState::Absent, "no a".to_owned());
+        assert_eq!(health.get().state, SourceState::Starting);
+        second.fails(SourceState::Absent, "no b".to_owned());
+        assert_eq!(health.get().state, SourceState::Absent);
+        assert_eq!(health.get().last_error.as_deref(), Some("no a; no b"));
+        second.works();
+        assert_eq!(health.get().state, SourceState::Working);
+        second.fails(SourceState::Failing, "denied".to_owned());
+        assert_eq!(health.get().last_error.as_deref(), Some("denied"));
     }
 }

@@ -12,17 +12,21 @@ mod directory;
 mod health;
 pub mod names;
 pub mod resolve;
+mod runtime;
 mod sources;
 pub mod text;
 mod worker;
 
 pub mod binary;
+pub mod containerd;
+pub mod cri;
 pub mod docker;
 pub mod environ;
 pub mod executable;
 pub mod file;
 pub mod host;
 pub mod otel_ctx;
+pub mod podman;
 pub mod rules;
 pub mod systemd;
 
@@ -39,7 +43,10 @@ pub static ALL: &[&SourceDef] = &[
     &rules::SOURCE,
     &otel_ctx::SOURCE,
     &file::SOURCE,
+    &cri::SOURCE,
     &docker::SOURCE,
+    &podman::SOURCE,
+    &containerd::SOURCE,
     &systemd::SOURCE,
     &environ::SOURCE,
     &binary::SOURCE,
@@ -51,9 +58,21 @@ crate::settings! {
     /// Where deploy metadata comes from.
     pub struct Settings {
         /// Metadata sources in use.
-        pub sources: Vec<String> = ["rules", "otel_ctx", "file", "docker", "systemd", "environ", "binary", "executable", "host"].map(str::to_owned).to_vec(),
+        pub sources: Vec<String> = ["rules", "otel_ctx", "file", "cri", "docker", "podman", "containerd", "systemd", "environ", "binary", "executable", "host"].map(str::to_owned).to_vec(),
         /// Docker API sockets; the first that answers is used.
         pub docker_sockets: Vec<String> = ["/var/run/docker.sock", "/run/docker.sock"].map(str::to_owned).to_vec(),
+        /// CRI sockets of Kubernetes nodes; all that are there are asked.
+        pub cri_sockets: Vec<String> = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/crio/crio.sock"].map(str::to_owned).to_vec(),
+        /// containerd sockets; all that are there are asked.
+        pub containerd_sockets: Vec<String> = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"].map(str::to_owned).to_vec(),
+        /// Where containerd keeps the bundles of running containers, read where no socket answers.
+        pub containerd_bundles: Vec<String> = ["/run/containerd/io.containerd.runtime.v2.task", "/run/k3s/containerd/io.containerd.runtime.v2.task", "/run/docker/containerd/daemon/io.containerd.runtime.v2.task"].map(str::to_owned).to_vec(),
+        /// Podman API sockets of root.
+        pub podman_sockets: Vec<String> = ["/run/podman/podman.sock"].map(str::to_owned).to_vec(),
+        /// Directory with one folder per user that holds `podman/podman.sock`; empty leaves users out.
+        pub podman_users: String = "/run/user".to_owned(),
+        /// Storage of root's containers of Podman and CRI-O, read where no socket answers.
+        pub podman_storage: Vec<String> = ["/var/lib/containers/storage"].map(str::to_owned).to_vec(),
         /// Directory of files that describe deploys: see below.
         pub deploys_directory: String = "/etc/shipwake/deploys.d".to_owned(),
         /// How long the first data of a container waits for the answer of its runtime.

@@ -2,8 +2,9 @@
 
 use toml::{Table, Value};
 
-use super::grpc::percent_decode;
-use crate::{signals::http::check_methods, workload::environ::resource_attributes};
+use crate::{
+    grpc::percent_decode, signals::http::check_methods, workload::environ::resource_attributes,
+};
 
 /// One setting that a variable gives.
 #[derive(Clone, Debug, PartialEq)]

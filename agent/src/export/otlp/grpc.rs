@@ -4,22 +4,13 @@
 //! as retries need, and because both protocols share one HTTP client, its TLS and its bounds.
 
 use base64::{Engine as _, engine::general_purpose};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use prost::Message as _;
 
 use super::answer::{Failure, Retry, RpcStatus, remedy};
-
-const PREFIX: usize = 5;
-
-/// A message with its prefix.
-pub(super) fn frame(message: &[u8], compressed: bool) -> Bytes {
-    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-    framed.put_u8(u8::from(compressed));
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(message);
-    framed.freeze()
-}
+pub(super) use crate::grpc::frame;
+use crate::grpc::{self, Code, PREFIX};
 
 /// The message of a successful answer, or why there is none.
 pub(super) fn read(
@@ -30,20 +21,17 @@ pub(super) fn read(
 ) -> Result<Bytes, Failure> {
     // A call that fails at once has its status in the headers.
     let end = if trailers.contains_key("grpc-status") { trailers } else { headers };
-    let Some(code) = end.get("grpc-status") else {
-        let code = Code::of_http(status);
+    let Some(code) = grpc::code(end) else {
         let message = format!("HTTP status {status} without a gRPC status");
-        return Err(code.failure(&message, None));
+        return Err(failure(Code::of_http(status), &message, None));
     };
-    let code = code.to_str().ok().and_then(|code| code.parse().ok()).map_or(Code::UNKNOWN, Code);
     if code == Code::OK {
         return unframe(body);
     }
-    let message = end.get("grpc-message").map(|text| percent_decode(text.as_bytes()));
     let details =
         end.get("grpc-status-details-bin").and_then(|text| decode_details(text.as_bytes()));
     let wait = details.as_ref().and_then(RpcStatus::retry_delay);
-    Err(code.failure(&message.unwrap_or_default(), wait))
+    Err(failure(code, &grpc::message(end).unwrap_or_default(), wait))
 }
 
 fn unframe(body: &Bytes) -> Result<Bytes, Failure> {
@@ -76,72 +64,23 @@ fn decode_details(text: &[u8]) -> Option<RpcStatus> {
     RpcStatus::decode(engine.decode(text).ok()?.as_slice()).ok()
 }
 
-/// Percent-encoded text; what is not valid stays as it is.
-pub(super) fn percent_decode(text: &[u8]) -> String {
-    percent_encoding::percent_decode(text).decode_utf8_lossy().into_owned()
-}
-
-/// A gRPC status code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Code(u32);
-
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-impl Code {
-    const OK: Self = Self(0);
-    const UNKNOWN: Self = Self(2);
-
-    /// The mapping of the gRPC specification for answers that are not gRPC.
-    fn of_http(status: StatusCode) -> Self {
-        Self(match status.as_u16() {
-            400 => 13,
-            401 => 16,
-            403 => 7,
-            404 => 12,
-            429 | 502..=504 => 14,
-            _ => 2,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        NAMES.get(self.0 as usize).copied().unwrap_or("UNKNOWN")
-    }
-
-    fn failure(self, message: &str, wait: Option<std::time::Duration>) -> Failure {
-        let retry = match (self.name(), wait) {
-            (
-                "CANCELLED" | "DEADLINE_EXCEEDED" | "ABORTED" | "OUT_OF_RANGE" | "UNAVAILABLE"
-                | "DATA_LOSS",
-                wait,
-            ) => Retry::Later(wait),
-            // Only a receiver that says when expects to recover.
-            ("RESOURCE_EXHAUSTED", Some(wait)) => Retry::Later(Some(wait)),
-            _ => Retry::Never,
-        };
-        let name = self.name();
-        Failure {
-            kind: name.into(),
-            message: format!("{name}{}{}", super::answer::said(message), remedy(name)),
-            retry,
-        }
+/// A status as a failure of the exporter.
+fn failure(code: Code, message: &str, wait: Option<std::time::Duration>) -> Failure {
+    let retry = match (code.name(), wait) {
+        (
+            "CANCELLED" | "DEADLINE_EXCEEDED" | "ABORTED" | "OUT_OF_RANGE" | "UNAVAILABLE"
+            | "DATA_LOSS",
+            wait,
+        ) => Retry::Later(wait),
+        // Only a receiver that says when expects to recover.
+        ("RESOURCE_EXHAUSTED", Some(wait)) => Retry::Later(Some(wait)),
+        _ => Retry::Never,
+    };
+    let name = code.name();
+    Failure {
+        kind: name.into(),
+        message: format!("{name}{}{}", super::answer::said(message), remedy(name)),
+        retry,
     }
 }
 

@@ -87,7 +87,9 @@ impl<K: Clone + Eq + Hash> Answers<K> {
                 true
             }
             None => {
-                answer.facts.push((source, facts));
+                // In order of precedence, whoever spoke first.
+                let at = answer.facts.partition_point(|(other, _)| rank(other) < rank(source));
+                answer.facts.insert(at, (source, facts));
                 true
             }
         }
@@ -114,4 +116,9 @@ impl<K: Clone + Eq + Hash> Answers<K> {
         self.of.remove(key);
         self.spare.retain(|spare| spare != key);
     }
+}
+
+/// Place of a source in the list of all.
+fn rank(source: &str) -> usize {
+    super::super::ALL.iter().position(|known| known.name == source).unwrap_or(usize::MAX)
 }

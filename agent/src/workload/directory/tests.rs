@@ -20,7 +20,7 @@ fn bench() -> Bench {
 /// The host has not been described yet.
 fn silent() -> Bench {
     let now = Mono(1_000 * MS);
-    let sources = ["docker", "systemd", "environ", "executable", "host"];
+    let sources = ["docker", "containerd", "systemd", "environ", "executable", "host"];
     let sources = sources.map(str::to_owned).to_vec();
     let settings = Settings { sources, ..Settings::default() };
     Bench { directory: Directory::new(&settings, now), now }
@@ -170,7 +170,25 @@ fn settled_when_every_asked_source_has_answered() {
     assert!(!bench.settled(workload));
     assert!(bench.directory.ready(&key(10), bench.now));
     bench.tell(container('a'), "docker", &[]);
+    assert!(!bench.settled(workload));
+    bench.tell(container('a'), "containerd", &[]);
     assert!(bench.settled(workload), "an empty answer is an answer");
+}
+
+#[test]
+fn sources_have_an_order_whoever_speaks_first() {
+    let name = |bench: &Bench, workload| {
+        let resource = bench.directory.resource(workload);
+        resource.text("container.runtime.name").map(str::to_owned)
+    };
+    for order in [["docker", "containerd"], ["containerd", "docker"]] {
+        let mut bench = bench();
+        let workload = bench.place(10, &format!("/x/{}", id('a')), "/bin/app");
+        for source in order {
+            bench.tell(container('a'), source, &[("container.runtime.name", source)]);
+        }
+        assert_eq!(name(&bench, workload).as_deref(), Some("docker"), "{order:?}");
+    }
 }
 
 #[test]

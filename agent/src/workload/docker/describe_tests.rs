@@ -1,6 +1,7 @@
 //! Tests of reading container and image descriptions.
 
 use super::*;
+use crate::workload::text;
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -9,7 +10,7 @@ fn parsed(container: &str, image: &str, base: Option<&str>) -> Vec<Attribute> {
     let base: Option<Image> = base.map(|base| serde_json::from_str(base).unwrap());
     let facts = super::image(&image, base.as_ref(), &["team".to_owned()]);
     let parsed: Container = serde_json::from_str(container).unwrap();
-    super::container(&parsed, Some(&facts), &["team".to_owned()])
+    super::container("docker", &parsed, Some(&facts), &["team".to_owned()])
 }
 
 fn shown(attributes: &[Attribute]) -> Vec<String> {
@@ -83,24 +84,4 @@ fn started_by_image_id() {
     let told = shown(&parsed(&container, r#"{"RepoTags":["shop/web:2"]}"#, None));
     assert!(told.contains(&"container.image.name=shop/web".to_owned()), "{told:?}");
     assert!(told.contains(&"container.image.tags=2".to_owned()), "{told:?}");
-}
-
-#[track_caller]
-fn check_digest(digests: &[&str], reference: &str, expected: Option<&str>) {
-    let digests: Vec<Arc<str>> = digests.iter().map(|one| Arc::from(*one)).collect();
-    let reference = reference::parse(reference);
-    assert_eq!(manifest_digest(&digests, reference.as_ref()), expected);
-}
-
-#[test]
-fn manifest_digests() {
-    let (a, b) = (format!("sha256:{}", "a".repeat(64)), format!("sha256:{}", "b".repeat(64)));
-    let (shop_a, other_b) = (format!("shop@{a}"), format!("other@{b}"));
-    check_digest(&[], "shop", None);
-    check_digest(&[&shop_a], "shop:1", Some(&a));
-    check_digest(&[&other_b, &shop_a], "shop:1", Some(&a));
-    check_digest(&[&other_b], "shop:1", Some(&b));
-    check_digest(&[&other_b, &shop_a], "third:1", None);
-    check_digest(&[], &format!("shop@{b}"), Some(&b));
-    check_digest(&["garbage", "x@y"], "shop", None);
 }

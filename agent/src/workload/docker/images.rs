@@ -1,38 +1,25 @@
 //! Images of the containers seen, asked about once each.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
-use super::{
-    client::{Client, Problem},
-    describe,
-    model::Image,
+use super::{describe, model::Image};
+use crate::workload::{
+    cgroup,
+    runtime::{cache::Cache, image::ImageFacts, problem::Problem, rest::Client},
 };
-use crate::workload::Attribute;
 
 /// Most images kept. A host runs containers of far fewer.
 const MOST: usize = 256;
 /// Most steps that are followed back in search of the image another one was built from.
 const MOST_STEPS: usize = 64;
 
-/// What is told about an image.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ImageFacts {
-    /// `name:tag`.
-    pub names: Vec<Arc<str>>,
-    /// `name@digest`.
-    pub digests: Vec<Arc<str>>,
-    pub created: Option<String>,
-    /// Labels of the image and of its base.
-    pub labels: Vec<Attribute>,
-}
+/// Images by id. Tags come and go: what is known does not hold for long.
+pub(in crate::workload) struct Images(Cache<String, Arc<ImageFacts>>);
 
-/// A bounded cache of images by id, oldest out first.
-#[derive(Default)]
-pub(super) struct Images {
-    known: FxHashMap<String, Arc<ImageFacts>>,
-    order: VecDeque<String>,
+impl Default for Images {
+    fn default() -> Self {
+        Self(Cache::new(MOST))
+    }
 }
 
 impl Images {
@@ -43,26 +30,19 @@ impl Images {
         id: &str,
         allowed: &[String],
     ) -> Result<Option<Arc<ImageFacts>>, Problem> {
-        if let Some(facts) = self.known.get(id) {
-            return Ok(Some(facts.clone()));
+        let key = id.to_owned();
+        if let Some(facts) = self.0.get(&key) {
+            return Ok(Some(facts));
         }
         let Some(image) = inspect(client, id).await? else { return Ok(None) };
         let base = base(client, &image).await?;
         let facts = Arc::new(describe::image(&image, base.as_ref(), allowed));
-        if self.order.len() >= MOST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.order.push_back(id.to_owned());
-        self.known.insert(id.to_owned(), facts.clone());
+        self.0.put(key, facts.clone());
         Ok(Some(facts))
     }
 
-    /// Tags come and go: what is known holds for one connection to the daemon.
-    pub(super) fn clear(&mut self) {
-        self.known.clear();
-        self.order.clear();
+    pub(in crate::workload) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -83,7 +63,7 @@ async fn base(client: &Client, image: &Image) -> Result<Option<Image>, Problem> 
 async fn inspect(client: &Client, id: &str) -> Result<Option<Image>, Problem> {
     // Ids are put into a path: nothing but ids.
     let hash = id.strip_prefix("sha256:").unwrap_or(id);
-    if !crate::workload::cgroup::hex64(hash) {
+    if !cgroup::hex64(hash) {
         return Ok(None);
     }
     client.get(&format!("/images/sha256:{hash}/json")).await

@@ -5,17 +5,16 @@
 //! cannot be reached every question is answered at once with nothing, so that nobody waits; when it
 //! is back, all running containers are told anew.
 
-mod backoff;
-mod client;
+mod daemon;
 mod describe;
 mod images;
 mod model;
-mod reference;
-mod watch;
 
 use tokio::sync::mpsc;
 
-use super::{Ask, Attribute, Change, Health, SourceDef};
+pub(super) use daemon::Api;
+
+use super::{Ask, Attribute, Change, Health, SourceDef, runtime::watch::Watch};
 use crate::config::Config;
 
 /// What two answers of the API, about a container and about its image, say. Any bytes will do.
@@ -25,7 +24,9 @@ pub fn read(container: &[u8], image: &[u8]) -> Vec<Attribute> {
         .ok()
         .map(|image: model::Image| describe::image(&image, None, &[]));
     serde_json::from_slice(container)
-        .map(|container: model::Container| describe::container(&container, facts.as_ref(), &[]))
+        .map(|container: model::Container| {
+            describe::container("docker", &container, facts.as_ref(), &[])
+        })
         .unwrap_or_default()
 }
 
@@ -44,6 +45,8 @@ fn start(
     changes: mpsc::Sender<Change>,
     health: Health,
 ) {
-    let settings = config.workload.clone();
-    tokio::spawn(watch::Watch::new(settings, changes, health).run(asks));
+    let settings = &config.workload;
+    let daemon = daemon::Docker { allowed: settings.wanted_labels().into() };
+    let watch = Watch::new(daemon, settings.docker_sockets.clone(), changes, health);
+    tokio::spawn(watch.run(asks));
 }

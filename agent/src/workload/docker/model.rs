@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 /// Labels. `null` in the API when there are none.
-pub(super) type Labels = Option<HashMap<String, String>>;
+pub(in crate::workload) type Labels = Option<HashMap<String, String>>;
 
 /// An element of `GET /containers/json`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
+pub(in crate::workload) struct Listed {
     pub id: String,
 }
 
 /// `GET /containers/<id>/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Container {
+pub(in crate::workload) struct Container {
     pub id: String,
     /// With a leading slash.
     pub name: String,
@@ -29,7 +29,7 @@ pub(super) struct Container {
 /// How the container was created.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct ContainerConfig {
+pub(in crate::workload) struct ContainerConfig {
     /// The image as the user named it.
     pub image: Option<String>,
     /// `NAME=value`.
@@ -41,7 +41,7 @@ pub(super) struct ContainerConfig {
 /// `GET /images/<id>/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Image {
+pub(in crate::workload) struct Image {
     pub id: String,
     pub repo_tags: Option<Vec<String>>,
     pub repo_digests: Option<Vec<String>>,
@@ -55,21 +55,21 @@ pub(super) struct Image {
 /// What containers of the image start with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct ImageConfig {
+pub(in crate::workload) struct ImageConfig {
     pub labels: Labels,
 }
 
 /// An element of `GET /events`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Event {
+pub(in crate::workload) struct Event {
     pub actor: Option<Actor>,
 }
 
 /// What an event is about.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Actor {
+pub(in crate::workload) struct Actor {
     #[serde(rename = "ID", default)]
     pub id: String,
 }

@@ -81,6 +81,7 @@ static RULES: &[Rule] = rules! {
     variable("service.name", Always, "HEROKU_APP_NAME", name);
     variable("service.name", Always, "K_SERVICE", name);
     variable("service.name", Always, "FLY_APP_NAME", name);
+    derived("service.name", Always, "kubernetes workload", |known| WORKLOADS.iter().find_map(|key| known.told(key)).and_then(name));
     label("service.name", Always, "io.kubernetes.container.name", not_pause);
     label("service.name", Always, "com.amazonaws.ecs.task-definition-family", name);
     label("service.name", Always, "com.hashicorp.nomad.job_name", name);
@@ -182,6 +183,16 @@ static RULES: &[Rule] = rules! {
     label("aws.ecs.task.family", Always, "com.amazonaws.ecs.task-definition-family", name);
     label("aws.ecs.task.revision", Always, "com.amazonaws.ecs.task-definition-version", name);
 };
+
+/// Kinds of workloads that make pods, in the order in which they name a service.
+const WORKLOADS: [&str; 6] = [
+    "k8s.deployment.name",
+    "k8s.replicaset.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
+];
 
 fn plain(value: &str) -> Option<AttributeValue> {
     text::clean(value).map(AttributeValue::from)

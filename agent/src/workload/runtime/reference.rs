@@ -2,14 +2,14 @@
 
 /// The parts of an image name as it was written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reference<'a> {
+pub(in crate::workload) struct Reference<'a> {
     pub name: &'a str,
     pub tag: Option<&'a str>,
     pub digest: Option<&'a str>,
 }
 
 /// `None` when the text is an image id, or is no name.
-pub(super) fn parse(text: &str) -> Option<Reference<'_>> {
+pub(in crate::workload) fn parse(text: &str) -> Option<Reference<'_>> {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest).filter(|digest| is_digest(digest))),
         None => (text, None),
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Option<Reference<'_>> {
 }
 
 /// `sha256:<64 hexadecimal digits>`, or another algorithm in that form.
-pub(super) fn is_digest(text: &str) -> bool {
+pub(in crate::workload) fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hash)| {
         (1..=32).contains(&algorithm.len())
             && algorithm.bytes().all(|b| b.is_ascii_alphanumeric() || b"+._-".contains(&b))

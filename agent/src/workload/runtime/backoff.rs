@@ -12,14 +12,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// Exponential pauses with jitter, so that the agents of a fleet do not knock in step.
 #[derive(Default)]
-pub(super) struct Backoff {
+pub(in crate::workload) struct Backoff {
     attempts: u32,
     random: RandomState,
 }
 
 impl Backoff {
     /// How long to wait after one more failure: between half and the whole of 0.5 s, 1 s, … 30 s.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(in crate::workload) fn pause(&mut self) -> Duration {
         let whole =
             FIRST.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(LONGEST);
         self.attempts = (self.attempts + 1).min(16);
@@ -27,14 +27,14 @@ impl Backoff {
         whole / 2 + whole.mul_f64(share as f64 / 2000.0)
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(in crate::workload) fn reset(&mut self) {
         self.attempts = 0;
     }
 }
 
 /// At most so many questions at once, and per second: a container that crashes and restarts all the
 /// time must not keep the daemon busy.
-pub(super) struct Pace {
+pub(in crate::workload) struct Pace {
     /// When all of the burst is available again.
     full_at: Instant,
 }
@@ -43,17 +43,17 @@ const BURST: u32 = 200;
 const EVERY: Duration = Duration::from_millis(20);
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(in crate::workload) fn new() -> Self {
         Self { full_at: Instant::now() }
     }
 
     /// When the next question may be asked.
-    pub(super) fn next(&self) -> Instant {
+    pub(in crate::workload) fn next(&self) -> Instant {
         self.full_at.checked_sub(EVERY * (BURST - 1)).unwrap_or(self.full_at)
     }
 
     /// A question is asked.
-    pub(super) fn spend(&mut self, now: Instant) {
+    pub(in crate::workload) fn spend(&mut self, now: Instant) {
         self.full_at = self.full_at.max(now) + EVERY;
     }
 }
