@@ -189,8 +189,7 @@ impl Files {
 
     /// Reads the descriptions that lie next to the program: of each attribute, the first one counts.
     fn look_beside(&mut self, key: ProcessKey, process: &mut Process) {
-        let program =
-            process.executable.as_deref().and_then(|path| beside::program(key.tgid, path));
+        let program = process.executable.as_deref().and_then(|path| beside::program(&key, path));
         let Some(program) = program else { return };
         for place in beside::places(&program) {
             let found = match beside::read(key.tgid, &place) {
