@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    io::ErrorKind,
+    os::unix::{fs::symlink, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -44,7 +45,13 @@ impl Folder {
     fn program(&self, name: &str) {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy("/bin/busybox", path).unwrap();
+        fs::copy("/bin/busybox", &path).unwrap();
+        // A child that another test forks has the copy open for writing until it executes something.
+        let is_free = || match Command::new(&path).arg0("true").status() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            outcome => Some(outcome.unwrap()),
+        };
+        poll::until(Duration::from_secs(20), is_free).expect("the program is free");
     }
 
     fn configuration(&self, more: &str) -> String {
@@ -68,7 +75,6 @@ impl Sleeper {
     }
 
     fn run(command: &mut Command, arguments: &[&str]) -> Self {
-        use std::os::unix::process::CommandExt as _;
         let arguments = if arguments.is_empty() { &["1000000"] } else { arguments };
         if command.get_program().to_str().unwrap().ends_with("web") {
             command.arg0("sleep");

@@ -80,7 +80,8 @@ impl Directory {
             source != environ::SOURCE.name || facts.text(names::ENVIRONMENT_READ).is_some();
         // Published by a process that need be neither the first nor the main one.
         let is_context = source == otel_ctx::SOURCE.name;
-        if is_news && member.hear(source, facts) {
+        // Until its environment was read, a process goes by what its parent is called.
+        if is_news && (member.hear(source, facts) || source == environ::SOURCE.name) {
             member.identity = identity(&self.settings, &member);
         }
         let is_of_build = OF_BUILDS.contains(&source);
@@ -120,7 +121,7 @@ impl Directory {
 }
 
 /// How a process names its service, if it does.
-fn identity(settings: &Settings, member: &Member) -> Option<Identity> {
+pub(super) fn identity(settings: &Settings, member: &Member) -> Option<Identity> {
     resolve::identity(&Known {
         settings,
         place: &member.place,

@@ -123,18 +123,19 @@ impl Directory {
             .or_else(|| parent.and_then(|parent| parent.executable.clone()));
         let place = Place::new(&placement, executable.as_ref());
         // Until its own environment is read, it is taken to be the one it was started with.
+        let is_new = before.is_none();
         let (identity, told) = match (before, parent) {
             (Some(before), _) => (before.identity, before.told),
             (None, Some(parent)) if parent.is_kin(&place) => {
                 let environment = parent.environment.clone();
                 let told = environment.map(|facts| (environ::SOURCE.name, facts));
-                (parent.identity.clone(), told.into_iter().collect())
+                (None, told.into_iter().collect())
             }
             (None, _) => (None, Told::new()),
         };
         let asks = self.asks(info, &placement, &place);
         let waits = self.mask(&Ask::Process(info.clone()));
-        let member = Member {
+        let mut member = Member {
             workload: WorkloadId::HOST,
             place,
             placement,
@@ -144,6 +145,9 @@ impl Directory {
             waits,
             since: now,
         };
+        if is_new {
+            member.identity = apply::identity(&self.settings, &member);
+        }
         let id = self.join(info.key, member, now);
         if self.is_decisive(id, info.key, now) {
             self.refresh(id, Some(now));

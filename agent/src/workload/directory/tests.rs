@@ -640,3 +640,20 @@ fn descriptions_of_old_and_new_processes_side_by_side_claim_only_what_both_say()
     bench.directory.exit(&key(10), bench.now);
     assert_eq!(bench.text(workload, "service.version").as_deref(), Some("2"));
 }
+
+#[test]
+fn what_a_process_publishes_is_not_about_what_it_starts() {
+    let mut bench = bench();
+    bench.place(10, "/", "/bin/app");
+    let environment = [("~env.OTEL_SERVICE_NAME", "shop")];
+    bench.environ(10, &environment);
+    bench.publish(10, "published", "i-1");
+    let parent = bench.directory.workload(&key(10)).unwrap();
+    assert_eq!(bench.name(parent), "published");
+    let child = bench.child(11, Some("/"), Some("/bin/other"), parent);
+    assert_eq!(bench.name(child), "shop", "by the environment that it presumably has");
+    bench.environ(11, &environment);
+    let child = bench.directory.workload(&key(11)).unwrap();
+    assert_eq!(bench.name(child), "shop");
+    assert_ne!(bench.text(child, "service.instance.id").as_deref(), Some("i-1"));
+}
