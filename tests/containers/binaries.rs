@@ -7,6 +7,7 @@ use std::{
 };
 
 use shipwake::{process::ProcessKey, time::Mono};
+use shipwake_tests::docker::Daemon;
 
 use crate::station::{Station, check};
 
@@ -74,6 +75,7 @@ impl Waiting {
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
         Self(child)
@@ -263,4 +265,88 @@ fn a_jar() {
     check_one(&Waiting::start(&folder.0, &java, &["-Xmx64m", "-jar", "app.jar"]), &expected);
     let class = ["-cp", "none.jar:./*", "com.example.Main"];
     check_one(&Waiting::start(&folder.0, &java, &class), &expected);
+}
+
+#[test]
+fn a_program_in_a_container_is_read_as_the_container_sees_it() {
+    let folder = Folder::new("container");
+    let id = "cccccccccccccccccccccccccccccccccccccccc";
+    folder.compile("shop/checkout", &["-static", &format!("-Wl,--build-id=0x{id}")]);
+    folder.write(
+        "dpkg/status",
+        "Package: checkout\nStatus: install ok installed\nArchitecture: all\nVersion: 9-inside\n",
+    );
+    folder.write("dpkg/info/checkout.list", "/opt/shop\n/opt/shop/checkout\n");
+    let daemon = Daemon::start().unwrap();
+    daemon.import("app:1", &[]).unwrap();
+    let volumes = [
+        format!("--volume={}:/opt/shop", folder.path("shop")),
+        format!("--volume={}:/var/lib/dpkg", folder.path("dpkg")),
+    ];
+    let arguments = [&volumes[0], &volumes[1], "--label=com.docker.compose.service=web", "app:1"];
+    let container = daemon.run(&[&arguments[..], &["/opt/shop/checkout"]].concat()).unwrap();
+    let socket = daemon.socket().display().to_string();
+    let mut station = Station::start(&[SOURCES, &["docker"]].concat(), &[&socket]);
+    let (process, workload) = station.see(container.pid);
+    station.until("settled", |station| station.directory.settled(workload, Mono(0)));
+    check(
+        &station.resource(&process),
+        &format!(
+            "service.name=web
+             service.version=
+             shipwake.package.name=checkout
+             shipwake.package.version=9-inside
+             process.executable.build_id.gnu={id}"
+        ),
+    );
+}
+
+/// The Go compiler that `cargo xtask test` installs.
+fn go() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("target/venv/bin/go").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_go_program_tells_its_commit_and_whether_it_was_built_of_it() {
+    let folder = Folder::new("go");
+    let source = "package main\n\nvar version string\n\nfunc main() { _ = version; select {} }\n";
+    folder.write("go.mod", "module git.example/acme/shop\n\ngo 1.21\n");
+    folder.write("cmd/checkout/main.go", &source.replace("select {}", "wait()"));
+    folder.write(
+        "cmd/checkout/wait.go",
+        "package main\n\nimport \"syscall\"\n\nfunc wait() { for { syscall.Pause() } }\n",
+    );
+    folder.write(".gitignore", "*\n!go.mod\n!cmd\n!cmd/**\n!.gitignore\n");
+    folder.run("git", &["init", "--quiet", "."]);
+    folder.run("git", &["add", "."]);
+    let person = ["-c", "user.name=Ann", "-c", "user.email=ann@git.example"];
+    folder.run("git", &[&person[..], &["commit", "--quiet", "--message=x"]].concat());
+    let commit = folder.run("git", &["rev-parse", "HEAD"]).trim().to_owned();
+    let go = go();
+    let build = |output: &str, flags: &[&str]| {
+        let arguments = [&["build", "-o", output][..], flags, &["./cmd/checkout"]].concat();
+        folder.run(&go, &arguments);
+    };
+    build("clean", &[]);
+    build("set", &["-ldflags=-s -w -X main.version=1.4.2"]);
+    folder.write("cmd/checkout/more.go", "package main\n");
+    build("modified", &[]);
+    let id = folder.run(&go, &["tool", "buildid", "clean"]);
+    let version = folder.run(&go, &["env", "GOVERSION"]);
+    let start = |name: &str| Waiting::start(&folder.0, &folder.path(name), &[]);
+    check_one(
+        &start("clean"),
+        &format!(
+            "service.name=checkout
+             vcs.ref.head.revision={commit}
+             process.executable.build_id.go={}
+             process.runtime.name=go
+             process.runtime.version={}",
+            id.trim(),
+            version.trim()
+        ),
+    );
+    check_one(&start("set"), &format!("service.version=1.4.2\nvcs.ref.head.revision={commit}"));
+    check_one(&start("modified"), &format!("vcs.ref.head.revision={commit}+dirty"));
 }

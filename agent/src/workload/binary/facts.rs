@@ -137,25 +137,13 @@ fn revision(value: &str, is_modified: bool) -> Option<Arc<str>> {
 
 /// The last part of a main package's path that says something.
 fn go_name(info: &GoInfo) -> Option<&str> {
-    const SAY_NOTHING: [&str; 10] = [
-        "",
-        "api",
-        "app",
-        "cmd",
-        "command-line-arguments",
-        "daemon",
-        "main",
-        "server",
-        "service",
-        "src",
-    ];
     let is_version =
         |part: &&str| part.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
     let last = |path: &'_ str| path.rsplit('/').position(|part| !is_version(&part));
     [&info.package, &info.module]
         .into_iter()
         .filter_map(|path| path.rsplit('/').nth(last(path)?))
-        .find(|name| !SAY_NOTHING.contains(name))
+        .find(|name| !programs::says_nothing(name))
         .and_then(text::name)
 }
 

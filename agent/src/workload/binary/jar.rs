@@ -77,7 +77,7 @@ fn describe(
         .map(|name| (name, "build-info.properties"))
         .or_else(|| title.map(|name| (name, "jar manifest")))
         .or_else(|| get(pom, &["artifactId"]).map(|name| (name, "pom.properties")))
-        .unwrap_or((stem, "name of the jar"));
+        .unwrap_or((if programs::says_nothing(stem) { "" } else { stem }, "name of the jar"));
     let version = get(build, &["build.version"])
         .or(manifest_version)
         .or_else(|| get(pom, &["version"]))
@@ -297,6 +297,6 @@ mod tests {
         let manifest = "Implementation-Title: netty\nImplementation-Version: 4.1\n";
         let poms = ["artifactId=netty\nversion=4.1", "artifactId=shop\nversion=7"];
         check(manifest, "", &poms, "shop-7.jar", ("shop", "7", "pom.properties"));
-        check(manifest, "", &poms, "app.jar", ("app", "", "name of the jar"));
+        check(manifest, "", &poms, "app.jar", ("", "", "name of the jar"));
     }
 }

@@ -96,7 +96,6 @@ const OTHERS: &[&str] = &[
     "screen",
     "script",
     "sh",
-    "sshd",
     "start-stop-daemon",
     "strace",
     "su",
@@ -286,6 +285,27 @@ pub fn is_java_launcher(name: &str) -> bool {
             rest.is_empty() || rest.starts_with(|c: char| !c.is_ascii_alphanumeric())
         })
     })
+}
+
+/// Names of programs that could be anybody's.
+pub fn says_nothing(name: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "",
+        "api",
+        "app",
+        "application",
+        "boot",
+        "cmd",
+        "command-line-arguments",
+        "daemon",
+        "main",
+        "root",
+        "server",
+        "service",
+        "src",
+        "target",
+    ];
+    NAMES.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
 /// Versions that tools write where nobody has chosen one.

@@ -116,7 +116,7 @@ impl Reader {
         if let Some(found) = &found {
             said.found(found);
         }
-        if let Some(name) = runtime(program, found.is_some()) {
+        if let Some(name) = runtime(program, &subject.executable, found.is_some()) {
             said.runtime(name);
         }
         let owner = self.owner(&root, &subject.executable, &subject.key);
@@ -291,8 +291,9 @@ impl Reader {
 }
 
 /// Name of the runtime in the words of its own instrumentation.
-fn runtime(program: Program, is_found: bool) -> Option<&'static str> {
+fn runtime(program: Program, executable: &str, is_found: bool) -> Option<&'static str> {
     match program {
+        Program::Python if basename(executable).starts_with("pypy") => Some("pypy"),
         Program::Python => Some("cpython"),
         Program::Node => Some("nodejs"),
         Program::Java => Some("java"),

@@ -657,3 +657,57 @@ fn what_a_process_publishes_is_not_about_what_it_starts() {
     assert_eq!(bench.name(child), "shop");
     assert_ne!(bench.text(child, "service.instance.id").as_deref(), Some("i-1"));
 }
+
+/// What the source `binary` says about a process.
+fn binary(bench: &mut Bench, tgid: u32, facts: &[(&str, &str)]) -> Applied {
+    for source in ["otel_ctx", "rules", "environ", "file"] {
+        bench.tell(About::Process(key(tgid)), source, &[]);
+    }
+    bench.tell(About::Process(key(tgid)), "binary", facts)
+}
+
+fn version(bench: &Bench, id: WorkloadId) -> Option<String> {
+    bench.directory.resource(id).text("service.version").map(str::to_owned)
+}
+
+#[test]
+fn builds_of_one_executable_that_run_side_by_side_say_what_they_have_in_common() {
+    let mut bench = bench();
+    let build = |version: &'static str| {
+        [("~built.service.version", version), ("~built.process.runtime.name", "go")]
+    };
+    let workload = bench.place(10, "/", "/srv/shop");
+    binary(&mut bench, 10, &build("1"));
+    assert_eq!(version(&bench, workload).as_deref(), Some("1"));
+    bench.wait(60_000);
+    assert_eq!(bench.place(11, "/", "/srv/shop"), workload);
+    let applied = binary(&mut bench, 11, &build("2"));
+    assert_eq!(applied.changed, [workload]);
+    assert_eq!(version(&bench, workload), None, "which of them it is, nobody knows");
+    assert_eq!(bench.directory.resource(workload).text("process.runtime.name"), Some("go"));
+    bench.directory.exit(&key(10), bench.now);
+    assert_eq!(version(&bench, workload).as_deref(), Some("2"));
+    // One that comes and goes.
+    bench.place(12, "/", "/srv/shop");
+    binary(&mut bench, 12, &build("1"));
+    assert_eq!(version(&bench, workload), None);
+    bench.directory.exit(&key(12), bench.now);
+    assert_eq!(version(&bench, workload).as_deref(), Some("2"));
+    assert_eq!(bench.place(13, "/", "/srv/shop"), workload);
+    assert_eq!(binary(&mut bench, 13, &build("2")), Applied::default(), "nothing new");
+}
+
+#[test]
+fn programs_of_one_interpreter_are_services_of_their_own() {
+    let mut bench = bench();
+    let workload = bench.place(10, "/", "/usr/bin/node");
+    assert_eq!(bench.place(11, "/", "/usr/bin/node"), workload);
+    binary(&mut bench, 10, &[("~apart", "/srv/web"), ("~built.service.name", "web")]);
+    binary(&mut bench, 11, &[("~apart", "/srv/worker"), ("~built.service.name", "worker")]);
+    let ids = [10, 11].map(|tgid| bench.directory.workload(&key(tgid)).unwrap());
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids.map(|id| bench.name(id)), ["web", "worker"]);
+    let instance = |id| bench.directory.resource(id).text("service.instance.id").map(str::to_owned);
+    assert_ne!(instance(ids[0]), instance(ids[1]));
+    assert_ne!(instance(ids[0]), instance(workload));
+}

@@ -764,3 +764,48 @@ fn words_about_the_agent_are_its_own() {
         assert_eq!(service, known, "a service has nothing of the agent's");
     }
 }
+
+#[test]
+fn a_program_speaks_when_nobody_closer_to_the_deploy_does() {
+    let program = "process ~built.service.name=checkout
+        process ~built-by.service.name=go build info
+        process ~built.service.version=v1.4.2
+        process ~packaged.service.version=1.4.2-1
+        process ~packaged-by.service.version=package dpkg checkout
+        process ~built.vcs.ref.head.revision={SHA}+dirty";
+    check(
+        program,
+        "service.name=checkout
+         service.version=v1.4.2
+         vcs.ref.head.revision={SHA}+dirty",
+    );
+    check_path(
+        "/system.slice/shop.service",
+        program,
+        "service.name=shop
+         service.version=v1.4.2",
+    );
+    check(
+        "process ~built.service.name=checkout
+         process ~built.service.version=v1.4.2
+         label com.docker.compose.service=web
+         env APP_VERSION=7
+         env GIT_COMMIT={SHA}
+         process ~built.vcs.ref.head.revision=abc1234",
+        "service.name=web
+         service.version=7
+         vcs.ref.head.revision={SHA}",
+    );
+}
+
+#[test]
+fn the_package_of_a_program_in_a_container_may_be_the_base_images() {
+    let package = "process ~packaged.service.version=1.22.1-9
+        process ~packaged-by.service.version=package dpkg nginx
+        process ~built.shipwake.package.name=nginx";
+    check(package, "service.version=\nshipwake.package.name=nginx");
+    let path = "/system.slice/nginx.service";
+    check_path(path, package, "service.version=1.22.1-9\nshipwake.package.name=nginx");
+    let placed = Case { lines: package, path: Some(path.to_owned()), ..Case::default() };
+    assert_eq!(placed.resolve().source("service.version"), Some("package dpkg nginx"));
+}
