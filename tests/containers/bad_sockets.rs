@@ -1,4 +1,4 @@
-//! What the `docker` source makes of sockets that are no Docker daemon.
+//! What the sources of container runtimes make of sockets that are no such daemon.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,7 +10,7 @@ use std::{
 
 use shipwake::workload::SourceState;
 
-use crate::station::Station;
+use crate::station::{Station, list};
 
 /// A socket with a path of its own. The file goes when it is dropped.
 struct Socket(PathBuf);
@@ -173,5 +173,56 @@ fn events_of_any_content() {
         station.ask(&id());
         station.until("answered", |station| !station.answers(&id()).is_empty());
         assert!(station.heard.iter().all(|change| change.attributes.is_empty()), "{line}");
+    }
+}
+
+/// The sources that speak gRPC answer with nothing, are in `state`, and say `error`.
+#[track_caller]
+fn check_grpc(socket: &str, state: SourceState, error: &str) {
+    for source in ["containerd", "cri"] {
+        let mut station = Station::with(&[source], |settings| {
+            settings.containerd_sockets = list(&[socket]);
+            settings.cri_sockets = list(&[socket]);
+        });
+        station.ask(&id());
+        station.until("answered", |station| !station.answers(&id()).is_empty());
+        assert!(station.answers(&id())[0].attributes.is_empty());
+        let health = station.health(source);
+        assert_eq!(health.state, state, "{source}: {health:?}");
+        let last = health.last_error.unwrap_or_default();
+        assert!(last.contains(error), "{source}: {last:?} does not say {error:?}");
+    }
+}
+
+#[test]
+fn no_socket_of_grpc() {
+    let path = "/nonexistent/containerd.sock";
+    check_grpc(path, SourceState::Absent, "no socket at /nonexistent/containerd.sock");
+}
+
+#[test]
+fn nobody_listens_for_grpc() {
+    let socket = Socket::new();
+    drop(UnixListener::bind(&socket.0).unwrap());
+    check_grpc(&socket.path(), SourceState::Failing, "refused");
+}
+
+#[test]
+fn a_listener_that_never_answers_grpc() {
+    let socket = Socket::new();
+    let _listener = UnixListener::bind(&socket.0).unwrap();
+    check_grpc(&socket.path(), SourceState::Failing, "no answer within");
+}
+
+#[test]
+fn nonsense_instead_of_grpc() {
+    for answer in [
+        &b""[..],
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"\0\0\0\x04\0\0\0\0\0\xff\xff\xff\xff",
+    ] {
+        let socket = Socket::serve(move |mut stream, _| drop(stream.write_all(answer)));
+        check_grpc(&socket.path(), SourceState::Failing, "broke");
     }
 }
