@@ -37,15 +37,18 @@ fn start(
     legs::start(daemon, &settings.cri_sockets, asks, changes, &health);
 }
 
-/// What answers about a sandbox, a container and an image say, of any bytes.
+/// What answers about a sandbox, a container and an image, and a bundle of CRI-O say, of any bytes.
 #[doc(hidden)]
-pub fn read(sandbox: &[u8], container: &[u8], image: &[u8]) -> Vec<Attribute> {
+pub fn read(sandbox: &[u8], container: &[u8], image: &[u8], bundle: &[u8]) -> Vec<Attribute> {
     let sandbox = api::Sandbox::decode(sandbox).unwrap_or_default();
     let image = api::ImageAnswer::decode(image).ok().map(|answer| describe::image(&answer));
     let mut told = describe::sandbox(&sandbox);
     if let Ok(container) = api::Container::decode(container) {
         let pod = describe::pod(&sandbox, &[], &[]);
         told.extend(describe::container(&container, &pod, image.as_ref(), &[]));
+    }
+    if let Ok(bundle) = serde_json::from_slice(bundle) {
+        told.extend(bundles::describe("", &bundle));
     }
     told
 }
