@@ -42,6 +42,14 @@ pub static SOURCE: SourceDef = SourceDef {
     start,
 };
 
+/// What is wrong when nothing can be read at all.
+const DENIED: &str = "executables of other processes may not be looked at; run the agent as root or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
+
+fn is_denied(tgid: u32) -> bool {
+    let denied = std::io::ErrorKind::PermissionDenied;
+    std::fs::read_link(format!("/proc/{tgid}/exe")).is_err_and(|error| error.kind() == denied)
+}
+
 /// Decoders of nested text go some levels deep.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -49,15 +57,22 @@ const STACK_BYTES: usize = 512 * 1024;
 fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, health: Health) {
     let state = health.clone();
     let work = move || {
-        state.works();
         let mut reader = Reader::default();
+        let mut has_read = false;
         while let Some(ask) = asks.blocking_recv() {
             let Ask::Process(info) = ask else { continue };
-            let change = Change {
-                source: SOURCE.name,
-                about: About::Process(info.key),
-                attributes: reader.read(&info.key),
-            };
+            let attributes = reader.read(&info.key);
+            if !has_read && !attributes.is_empty() {
+                has_read = true;
+                state.works();
+            } else if !has_read
+                && is_denied(info.key.tgid)
+                && state.fails(SourceState::Failing, DENIED.to_owned())
+            {
+                tracing::warn!(source = SOURCE.name, "{DENIED}");
+            }
+            let change =
+                Change { source: SOURCE.name, about: About::Process(info.key), attributes };
             if changes.blocking_send(change).is_err() {
                 return;
             }
