@@ -151,14 +151,17 @@ fn remedy(error: &(dyn std::error::Error + 'static)) -> &'static str {
     ""
 }
 
+/// How the last line of a verifier log begins, whatever the outcome.
+const STATISTICS: &str = "processed ";
+
 /// The error and its causes in one line; of a verifier log only its last words.
 fn reason(error: &ProgramError) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
-        let lines: Vec<&str> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let says = |line: &&str| !line.is_empty() && !line.starts_with(STATISTICS);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(says).collect();
         let part = match lines.as_slice() {
             [] => String::new(),
             [one] => (*one).to_owned(),
@@ -200,6 +203,15 @@ mod tests {
         // The verifier's refusal of a program is not about privileges.
         assert_eq!(remedy(&refused(libc::EACCES)), "");
         assert_eq!(remedy(&ProgramError::NotLoaded), "");
+    }
+
+    #[test]
+    fn of_a_verifier_log_the_last_words_are_kept() {
+        let log =
+            "Func#8 is safe\n0: r1 = 0\nunknown func x#158\nprocessed 7 insns (limit 1000000)\n";
+        let error = Error::new(std::io::ErrorKind::InvalidInput, log);
+        let text = reason(&ProgramError::IOError(error));
+        assert!(text.ends_with("… unknown func x#158"), "{text}");
     }
 
     #[test]

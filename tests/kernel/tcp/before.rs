@@ -3,8 +3,8 @@
 use shipwake::{kernel::features::Features, signals::Measurement};
 
 use super::{
-    IPV4, IPV6, Pair, RETRANSMITS, ROLE, has, in_namespace, of, running::Running,
-    segments_sent_again,
+    DIRECTION, IPV4, IPV6, Pair, RESETS, RETRANSMITS, ROLE, has, in_namespace, of,
+    running::Running, segments_sent_again,
 };
 
 #[track_caller]
@@ -31,6 +31,23 @@ fn check(listen: &'static str, connect: Option<&'static str>) {
         let as_client = |one: &Measurement| of(client)(one) && has(ROLE, "client")(one);
         assert_eq!(running.total(RETRANSMITS, as_client), segments_sent_again());
         assert_eq!(running.total(RETRANSMITS, of(server)), 0.0);
+    });
+}
+
+#[test]
+fn resets_are_attributed_without_iterators() {
+    in_namespace(|| {
+        let mut pair = Pair::start(IPV4);
+        pair.connect();
+        let features = Features { btf: false, ..Features::probe() };
+        let Some(mut running) = Running::start_after(&[], features, |_| {}) else { return };
+        pair.server.order("reset");
+        assert_eq!(pair.client.ask("await_end"), libc::ECONNRESET.to_string());
+        pair.client.order("close");
+        let client = pair.client.key();
+        let mine = |one: &Measurement| of(client)(one) && has(DIRECTION, "receive")(one);
+        running.until("the reset", |running| running.total(RESETS, mine) > 0.0);
+        assert_eq!(running.total(RESETS, mine), 1.0);
     });
 }
 

@@ -6,7 +6,10 @@ use shipwake_ebpf::{
     twin,
 };
 
-use super::{connection, maps::count_for_host};
+use super::{
+    connection,
+    maps::{count_for_host, offsets},
+};
 
 twin!("tcp_send_reset", tcp_send_reset_btf, tcp_send_reset_raw, sent);
 twin!("tcp_receive_reset", tcp_receive_reset_btf, tcp_receive_reset_raw, received);
@@ -23,12 +26,17 @@ fn sent<const BTF: bool>(args: *const u64) {
     }
 }
 
-/// Arguments: the socket.
+/// Arguments: the socket, which is a connection.
 #[inline(always)]
 fn received<const BTF: bool>(args: *const u64) {
     // SAFETY: the tracepoint has one argument.
     let sk = unsafe { *args };
-    match connection::get(sk) {
+    let known = connection::get(sk);
+    let entry = match known {
+        Some(entry) => Some(entry),
+        None => connection::found(sk, offsets()),
+    };
+    match entry {
         Some(entry) => add32(&raw mut entry.counted.resets_received, 1),
         None => count_for_host(HOST_RESETS_RECEIVED, 1),
     }
