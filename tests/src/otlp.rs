@@ -135,7 +135,8 @@ impl Receiver {
 
     /// Sum of the numbers of a metric over the series that fulfil a condition.
     pub fn sum(&self, metric: &str, matching: impl Fn(&Series) -> bool) -> f64 {
-        self.series(metric, matching).iter().map(Series::number).sum()
+        // The sum of nothing would be negative zero.
+        self.series(metric, matching).iter().map(Series::number).fold(0.0, |sum, one| sum + one)
     }
 
     /// Waits until the sum reaches `at_least`; returns the sum reached when the time is over.
