@@ -151,8 +151,8 @@ fn remedy(error: &(dyn std::error::Error + 'static)) -> &'static str {
     ""
 }
 
-/// How the last line of a verifier log begins, whatever the outcome.
-const STATISTICS: &str = "processed ";
+/// How the last lines of a verifier log begin, whatever the outcome.
+const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
 
 /// The error and its causes in one line; of a verifier log only its last words.
 fn reason(error: &ProgramError) -> String {
@@ -160,7 +160,8 @@ fn reason(error: &ProgramError) -> String {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
-        let says = |line: &&str| !line.is_empty() && !line.starts_with(STATISTICS);
+        let is_statistics = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+        let says = |line: &&str| !line.is_empty() && !is_statistics(line);
         let lines: Vec<&str> = text.lines().map(str::trim).filter(says).collect();
         let part = match lines.as_slice() {
             [] => String::new(),
@@ -207,8 +208,8 @@ mod tests {
 
     #[test]
     fn of_a_verifier_log_the_last_words_are_kept() {
-        let log =
-            "Func#8 is safe\n0: r1 = 0\nunknown func x#158\nprocessed 7 insns (limit 1000000)\n";
+        let log = "Func#8 is safe\n0: r1 = 0\nunknown func x#158\nverification time 9 usec\n\
+                   stack depth 64+48\nprocessed 7 insns (limit 1000000)\n";
         let error = Error::new(std::io::ErrorKind::InvalidInput, log);
         let text = reason(&ProgramError::IOError(error));
         assert!(text.ends_with("… unknown func x#158"), "{text}");
