@@ -286,5 +286,5 @@ fn without_a_socket_the_bundle_and_the_cgroup_name_the_pod() {
         station.resource(&process).source("k8s.pod.uid"),
         Some("label io.kubernetes.pod.uid")
     );
-    assert_eq!(station.health("cri").state, SourceState::Starting, "it was given nothing to ask");
+    assert_eq!(station.health("cri").state, SourceState::Absent, "it was given nothing to ask");
 }

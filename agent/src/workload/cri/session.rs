@@ -97,13 +97,12 @@ impl Session for Connected {
                     )
             };
             match channel.follow(api::EVENTS, &Empty {}, take).await {
-                // Older runtimes have no such stream: every container is asked about when its first
-                // process shows up.
-                Err(problem) if problem.is_absence() => {
+                // Older runtimes have no such stream, and some refuse it unless told otherwise: then
+                // every container is asked about when its first process shows up.
+                Ok(()) | Err(Problem::Failed(..)) => {
                     channel.closed().await;
                     Problem::Broken("it closed the connection".to_owned())
                 }
-                Ok(()) => Problem::Broken("the stream of events ended".to_owned()),
                 Err(problem) => problem,
             }
         }

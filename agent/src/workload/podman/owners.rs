@@ -105,6 +105,12 @@ impl Places {
             || !self.sockets_without_storage().is_empty()
     }
 
+    /// Whether anybody has a socket now.
+    pub(super) fn any_socket(&self) -> bool {
+        let owners = self.owners();
+        owners.iter().flat_map(|owner| &owner.sockets).any(|socket| Path::new(socket).exists())
+    }
+
     /// The places that were looked at, for people.
     pub(super) fn shown(&self) -> String {
         self.sockets.join(", ")
@@ -157,7 +163,9 @@ mod tests {
         assert_eq!(places.find("../x"), None);
         let hidden = directory.join("run/1001/podman/podman.sock").display().to_string();
         assert_eq!(places.sockets_without_storage(), [hidden]);
-        assert!(places.any());
+        assert!(places.any() && places.any_socket());
+        fs::remove_file(&socket).unwrap();
+        assert!(!places.any_socket());
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -1,6 +1,10 @@
 //! The task of the source: one question after the other, to whom the container belongs.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustc_hash::FxHashMap;
 use tokio::{sync::mpsc, time::Instant};
@@ -35,6 +39,8 @@ pub(super) struct Task {
     queue: Queue,
     /// Containers whose owner's API gave no answer, to be asked about again.
     owed: VecDeque<String>,
+    /// Those of the queue for whom nobody waits: the storage has been read already.
+    again: HashSet<String>,
     /// A socket that did not answer has been logged.
     complained: bool,
 }
@@ -69,6 +75,7 @@ impl Task {
             sockets: FxHashMap::default(),
             queue: Queue::default(),
             owed: VecDeque::new(),
+            again: HashSet::new(),
             complained: false,
         }
     }
@@ -95,9 +102,7 @@ impl Task {
                 _ = look.tick() => {
                     self.look_around();
                     self.sockets.values_mut().for_each(|socket| socket.api.forget_images());
-                    for id in std::mem::take(&mut self.owed) {
-                        self.queue.push_back(id);
-                    }
+                    self.ask_again();
                     Ok(())
                 }
             };
@@ -119,7 +124,19 @@ impl Task {
         }
     }
 
+    /// Asks about what only the storage has told, once there is somebody to ask.
+    fn ask_again(&mut self) {
+        if self.owed.is_empty() || !self.places.any_socket() {
+            return;
+        }
+        for id in std::mem::take(&mut self.owed) {
+            self.again.insert(id.clone());
+            self.queue.push_back(id);
+        }
+    }
+
     async fn hear(&mut self, id: ContainerId) -> Result<(), Stop> {
+        self.again.remove(&*id.0);
         if !cgroup::hex64(&id.0) {
             return self.tell(id, Vec::new()).await;
         }
@@ -131,6 +148,7 @@ impl Task {
 
     async fn answer_next(&mut self) -> Result<(), Stop> {
         let Some(id) = self.queue.pop() else { return Ok(()) };
+        let is_told = self.again.remove(&id);
         let found = self.places.find(&id);
         let sockets = match &found {
             Some((owner, _)) => owner.sockets.clone(),
@@ -138,7 +156,12 @@ impl Task {
         };
         let attributes = match (self.ask(&sockets, &id).await, found) {
             (Answer::Told(attributes), _) => attributes,
-            (Answer::Unknown, None) | (Answer::Missing, None) => Vec::new(),
+            (Answer::Missing, Some(_)) if is_told => {
+                self.owed.push_back(id);
+                return Ok(());
+            }
+            _ if is_told => return Ok(()),
+            (Answer::Unknown | Answer::Missing, None) => Vec::new(),
             // The storage knows it and its owner's API does not: it is CRI-O's, or just going.
             (Answer::Unknown, Some((_, stored))) => stored::look(&stored, &id, &self.allowed),
             (Answer::Missing, Some((_, stored))) => {

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::watch::{Daemon, Watch};
-use crate::workload::{About, Ask, Attribute, Change, ContainerId, Health, cgroup};
+use crate::workload::{About, Ask, Attribute, Change, ContainerId, Health, SourceState, cgroup};
 
 /// Questions that may wait in front of one daemon.
 const ASKS: usize = 1024;
@@ -21,6 +21,9 @@ pub(in crate::workload) fn start<D: Daemon>(
     changes: mpsc::Sender<Change>,
     health: &Health,
 ) {
+    if sockets.is_empty() {
+        health.fails(SourceState::Absent, "no socket is configured".to_owned());
+    }
     let (sender, answers) = mpsc::channel(CHANGES);
     let legs = sockets
         .iter()
