@@ -45,6 +45,10 @@ pub static SOURCE: SourceDef = SourceDef {
 /// What is wrong when nothing can be read at all.
 const DENIED: &str = "executables of other processes may not be looked at; run the agent as root or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
 
+/// Processes that hide their executable, and none that does not, until that is trouble: single ones do,
+/// whoever asks.
+const MANY: u32 = 16;
+
 fn is_denied(tgid: u32) -> bool {
     let denied = std::io::ErrorKind::PermissionDenied;
     std::fs::read_link(format!("/proc/{tgid}/exe")).is_err_and(|error| error.kind() == denied)
@@ -58,18 +62,18 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
     let state = health.clone();
     let work = move || {
         let mut reader = Reader::default();
-        let mut has_read = false;
+        let (mut has_read, mut denied) = (false, 0);
         while let Some(ask) = asks.blocking_recv() {
             let Ask::Process(info) = ask else { continue };
             let attributes = reader.read(&info.key);
             if !has_read && !attributes.is_empty() {
                 has_read = true;
                 state.works();
-            } else if !has_read
-                && is_denied(info.key.tgid)
-                && state.fails(SourceState::Failing, DENIED.to_owned())
-            {
-                tracing::warn!(source = SOURCE.name, "{DENIED}");
+            } else if !has_read && is_denied(info.key.tgid) {
+                denied += 1;
+                if denied == MANY && state.fails(SourceState::Failing, DENIED.to_owned()) {
+                    tracing::warn!(source = SOURCE.name, "{DENIED}");
+                }
             }
             let change =
                 Change { source: SOURCE.name, about: About::Process(info.key), attributes };
