@@ -17,9 +17,7 @@ use std::{io::IsTerminal as _, path::Path, time::Duration};
 use tracing::warn;
 
 pub use objects::{Kernel, Objects, Outcome, wanted};
-pub use privilege::{
-    Capability, NEEDED, Privileges, USEFUL, in_host_pid_namespace, lift_memlock_limit,
-};
+pub use privilege::{Capability, NEEDED, Privileges, USEFUL, lift_memlock_limit};
 pub use ps::{look, source_health};
 pub use status::{probe as probe_state, signal as signal_state};
 

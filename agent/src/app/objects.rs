@@ -8,6 +8,7 @@ use crate::{
     kernel::{
         Loaded, SharedMaps, btf::Btf, features::Features, health::ProbeHealth, kernel_btf, load,
     },
+    process::Namespace,
     signals::{ALL, Collector, Object, Setup, SignalDef},
 };
 
@@ -27,8 +28,8 @@ pub struct Kernel {
     pub features: Features,
     /// Why the kernel's type information cannot be used, when it cannot.
     pub btf_problem: Option<String>,
-    /// Why maps cannot be shared between objects, when they cannot.
-    pub share_problem: Option<String>,
+    /// How maps are shared between objects, or why they cannot be.
+    pub share: Result<&'static str, String>,
 }
 
 /// What became of a signal that is switched on.
@@ -56,14 +57,14 @@ impl Objects {
         let offsets =
             own_btf.as_ref().map_or(shipwake_ebpf::offsets::Offsets::ABSENT, |btf| btf.offsets());
         let shared = SharedMaps::new();
-        let share_problem = shared.as_ref().err().map(ToString::to_string);
+        let share = shared.as_ref().map(SharedMaps::shown).map_err(ToString::to_string);
         let shared = shared.ok();
         let mut objects = Self {
             loaded: Vec::new(),
             collectors: Vec::new(),
             probes: Vec::new(),
             outcomes: Vec::new(),
-            kernel: Kernel { features, btf_problem, share_problem },
+            kernel: Kernel { features, btf_problem, share },
         };
         let mut running = config.clone();
         for signal in ALL {
@@ -84,7 +85,7 @@ impl Objects {
                 btf: own_btf.as_ref(),
                 offsets: &offsets,
                 cpus: cpus(),
-                own_tgid: std::process::id(),
+                own_tgid: own_tgid(),
             };
             let problem = objects.add(signal, &setup, aya_btf.as_ref(), shared.as_ref());
             if problem.is_some() {
@@ -195,6 +196,15 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The agent's process as the kernel counts. In a pid namespace of its own it is unknown: 0, which is nobody, so
+/// that no other process is taken for the agent.
+fn own_tgid() -> u32 {
+    match Namespace::Pid.is_the_hosts() {
+        Some(false) => 0,
+        Some(true) | None => std::process::id(),
+    }
 }
 
 /// Processors that may ever be there: maps per processor have as many slots.

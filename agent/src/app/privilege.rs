@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
-use crate::cli::Failure;
+use crate::{cli::Failure, process::Namespace};
 
 /// A capability the agent needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +25,14 @@ pub const NEEDED: &[Capability] = &[
 /// Without these the agent works and knows less.
 pub const USEFUL: &[Capability] = &[
     Capability {
-        name: "CAP_SYS_ADMIN",
-        bit: 21,
-        purpose: "share what one BPF object learns about sockets with the others",
+        name: "CAP_SYS_PTRACE",
+        bit: 19,
+        purpose: "read executable, environment and namespaces of processes with more privileges or of other users",
     },
-    Capability { name: "CAP_SYS_PTRACE", bit: 19, purpose: "read /proc of other users' processes" },
     Capability {
         name: "CAP_DAC_READ_SEARCH",
         bit: 2,
-        purpose: "read executables and sockets of other users",
+        purpose: "read files that belong to other users",
     },
 ];
 
@@ -62,16 +61,6 @@ impl Privileges {
     pub fn missing(self, wanted: &[Capability]) -> Vec<&Capability> {
         wanted.iter().filter(|capability| !self.has(capability)).collect()
     }
-}
-
-/// Inode of the initial pid namespace, fixed since Linux 3.8 (`PROC_PID_INIT_INO`).
-const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
-
-/// Whether the process sees the host's pids; `None` when `/proc` does not tell. Elsewhere the pids that the
-/// kernel reports mean other processes than those in `/proc`.
-pub fn in_host_pid_namespace() -> Option<bool> {
-    let link = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(link.as_os_str() == HOST_PID_NAMESPACE)
 }
 
 /// Lifts the limit on locked memory, which kernels before 5.11 count BPF maps against.
@@ -105,10 +94,10 @@ pub fn check() -> Result<(), Failure> {
             warn!("without {} the agent cannot {}", names(&missing), purposes.join(", "));
         }
     }
-    if in_host_pid_namespace() == Some(false) {
+    if Namespace::Pid.is_the_hosts() == Some(false) {
         warn!(
-            "the agent does not run in the host's pid namespace: processes cannot be told apart rightly; \
-             start the container with --pid=host"
+            "the agent does not run in the host's pid namespace: the kernel's process ids mean nothing here; \
+             start the container with --pid=host (Kubernetes: hostPID: true)"
         );
     }
     if let Err(error) = lift_memlock_limit() {

@@ -73,6 +73,14 @@ impl SharedMaps {
         Ok(Self { place: Place::Folder(folder) })
     }
 
+    /// Where it is, for people.
+    pub fn shown(&self) -> &'static str {
+        match &self.place {
+            Place::Detached(_) => "through a detached bpffs",
+            Place::Folder(_) => "through /sys/fs/bpf",
+        }
+    }
+
     /// Path under which a shared map is found.
     pub fn path(&self, name: &str) -> PathBuf {
         match &self.place {

@@ -2,9 +2,12 @@
 
 use std::{fs, io, os::unix::net::UnixStream, path::Path};
 
-use super::report::{Check, State};
+use super::{
+    report::{Check, State},
+    surroundings,
+};
 use crate::{
-    app::{Capability, Kernel, NEEDED, Privileges, USEFUL, in_host_pid_namespace},
+    app::{Capability, Kernel, NEEDED, Privileges, USEFUL},
     config::Config,
     workload::{SourceHealth, SourceState},
 };
@@ -16,16 +19,9 @@ pub fn host(privileges: Option<Privileges>) -> Vec<Check> {
     for (capability, without) in wanted.chain(USEFUL.iter().map(|one| (one, State::Degraded))) {
         checks.push(privilege(capability, privileges, without));
     }
-    checks.push(match in_host_pid_namespace() {
-        Some(true) => Check::ok("pid namespace", "the host's"),
-        Some(false) => Check::bad(
-            State::Degraded,
-            "pid namespace",
-            "not the host's: processes cannot be told apart rightly",
-            "start the container with --pid=host",
-        ),
-        None => Check::unknown("pid namespace", "/proc/self/ns/pid cannot be read"),
-    });
+    checks.extend(surroundings::namespaces());
+    checks.push(surroundings::others());
+    checks.push(surroundings::locked_memory());
     checks.push(lockdown());
     checks
 }
@@ -128,7 +124,7 @@ pub fn source(health: &SourceHealth) -> Check {
 
 /// What loading found out about the kernel.
 pub fn kernel(kernel: &Kernel) -> Vec<Check> {
-    let Kernel { features, btf_problem, share_problem } = kernel;
+    let Kernel { features, btf_problem, share } = kernel;
     let has = |name, there, without: &str| {
         if there {
             Check::ok(name, "there")
@@ -147,13 +143,13 @@ pub fn kernel(kernel: &Kernel) -> Vec<Check> {
             ),
         },
         has("ring buffer", features.ring_buffer, "events cannot be sent"),
-        match share_problem {
-            None => Check::ok("shared maps", "through a detached bpffs"),
-            Some(problem) => Check::bad(
+        match share {
+            Ok(place) => Check::ok("shared maps", *place),
+            Err(problem) => Check::bad(
                 State::Degraded,
                 "shared maps",
-                problem.clone(),
-                "give CAP_SYS_ADMIN; owners of sockets are known less well",
+                format!("{problem}: owners of sockets are known less well"),
+                "mount a bpffs on /sys/fs/bpf (in a container: -v /sys/fs/bpf:/sys/fs/bpf), or give CAP_SYS_ADMIN",
             ),
         },
     ]

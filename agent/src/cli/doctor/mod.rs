@@ -2,6 +2,7 @@
 
 mod checks;
 mod report;
+mod surroundings;
 
 use super::{
     Code, Failure,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Placement, place};
+use super::{Bases, Placement, base::Line, place};
 
 /// The path that tells most: one inside a pod, else inside a container, else inside a service, else
 /// any that is not the root. Among equals v2 goes first, then systemd's own hierarchy, then the
@@ -12,18 +12,38 @@ use super::{Placement, place};
 /// `/` or the service of the runtime while the v1 lines name the container, or the other way round.
 pub fn choose(text: &str) -> Option<&str> {
     text.lines()
-        .filter_map(|line| {
-            let mut fields = line.splitn(3, ':');
-            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-            path.starts_with('/').then(|| (weight(path), preference(controllers), path))
+        .filter_map(Line::parse)
+        .map(|Line { hierarchy: _, controllers, path }| {
+            (weight(path), preference(controllers), path)
         })
         .max_by_key(|(weight, preference, _)| (*weight, *preference))
         .map(|(_, _, path)| path)
 }
 
-/// The same for the bytes of the file, which need not be text.
+/// The same for the bytes of the file, which need not be text, and as the host writes the path wherever this
+/// process runs.
 pub fn choose_bytes(bytes: &[u8]) -> Option<Arc<str>> {
-    choose(&String::from_utf8_lossy(bytes)).map(Arc::from)
+    let text = String::from_utf8_lossy(bytes);
+    let bases = Bases::own();
+    if bases.is_empty() {
+        choose(&text).map(Arc::from)
+    } else {
+        choose(&rewritten(&text, bases)).map(Arc::from)
+    }
+}
+
+/// The file as a process in the host's cgroup namespace reads it.
+fn rewritten(text: &str, bases: &Bases) -> String {
+    let mut written = String::with_capacity(text.len());
+    for line in text.lines() {
+        let absolute = Line::parse(line).and_then(|Line { hierarchy, controllers, path }| {
+            let path = bases.absolute(hierarchy, path)?;
+            Some(format!("{hierarchy}:{controllers}:{path}"))
+        });
+        written.push_str(absolute.as_deref().unwrap_or(line));
+        written.push('\n');
+    }
+    written
 }
 
 fn weight(path: &str) -> u8 {

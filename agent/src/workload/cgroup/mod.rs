@@ -4,6 +4,7 @@
 //! nested in each other. Any bytes give a [`Placement`]; what is not recognised with certainty is
 //! left out.
 
+mod base;
 mod container;
 mod file;
 mod path;
@@ -13,6 +14,7 @@ mod unit;
 
 use std::sync::Arc;
 
+pub use base::Bases;
 pub use container::{Runtime, hex64};
 pub use file::{choose, choose_bytes};
 pub use path::{place, place_leaves};

@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use tokio::sync::mpsc;
 
 use super::{About, Ask, Attribute, Change, Health, SourceDef, SourceState, text};
-use crate::config::Config;
+use crate::{
+    config::Config,
+    process::{Namespace, host_root},
+};
 
 /// The source.
 pub static SOURCE: SourceDef = SourceDef {
@@ -18,11 +21,11 @@ pub static SOURCE: SourceDef = SourceDef {
 
 fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change>, health: Health) {
     tokio::spawn(async move {
-        let attributes = describe(Path::new("/"));
+        let attributes = describe(&host_root());
         if attributes.iter().any(|attribute| &*attribute.key == "host.id") {
             health.works();
         } else {
-            let error = "no machine id in /etc/machine-id or /var/lib/dbus/machine-id; service instances are told apart by host name (run systemd-machine-id-setup to get one)";
+            let error = "no machine id in /etc/machine-id or /var/lib/dbus/machine-id; service instances are told apart by host name (run systemd-machine-id-setup to get one; in a container give CAP_SYS_PTRACE or mount the host's /etc/machine-id)";
             health.fails(SourceState::Failing, error.to_owned());
             tracing::warn!(source = SOURCE.name, "{error}");
         }
@@ -43,7 +46,8 @@ fn describe(root: &Path) -> Vec<Attribute> {
     };
     let kernel = rustix::system::uname();
     give("host.id", machine_id(root));
-    give("host.name", kernel.nodename().to_str().ok().map(str::to_owned));
+    let private = Namespace::Uts.is_the_hosts() == Some(false);
+    give("host.name", name(root, kernel.nodename().to_str().ok(), private));
     give("host.arch", kernel.machine().to_str().ok().map(|machine| arch(machine).to_owned()));
     give("os.type", Some("linux".to_owned()));
     let release = ["etc/os-release", "usr/lib/os-release"]
@@ -58,6 +62,19 @@ fn describe(root: &Path) -> Vec<Attribute> {
         field(&release, "BUILD_ID").or_else(|| kernel.release().to_str().ok().map(str::to_owned)),
     );
     attributes
+}
+
+/// The kernel's word, unless it is about a container (`private`): then what the host is configured to be
+/// called, where that can be read.
+fn name(root: &Path, kernel: Option<&str>, private: bool) -> Option<String> {
+    let configured = || {
+        let text = fs::read_to_string(root.join("etc/hostname")).ok()?;
+        let name =
+            text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        name.map(str::to_owned)
+    };
+    let configured = if private && root != Path::new("/") { configured() } else { None };
+    configured.or_else(|| kernel.map(str::to_owned))
 }
 
 /// 32 hexadecimal digits; an image that nobody has booted yet says `uninitialized`.
@@ -134,6 +151,21 @@ mod tests {
         let other = "f".repeat(32);
         fs::write(root.join("etc/machine-id"), &other).unwrap();
         assert_eq!(machine_id(&root), Some(other));
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_container_has_another_name_than_its_host() {
+        let root = std::env::temp_dir().join(format!("shipwake-name-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc")).unwrap();
+        let check = |root: &Path, private, expected: &str| {
+            assert_eq!(name(root, Some("c0ffee"), private).as_deref(), Some(expected));
+        };
+        check(&root, true, "c0ffee");
+        fs::write(root.join("etc/hostname"), "# written by hand\n\nnode-7\n").unwrap();
+        check(&root, true, "node-7");
+        check(&root, false, "c0ffee");
+        check(Path::new("/"), true, "c0ffee");
         fs::remove_dir_all(&root).unwrap();
     }
 
