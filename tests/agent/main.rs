@@ -5,6 +5,7 @@ mod backend;
 mod containers;
 mod http;
 mod http_cases;
+mod installed;
 mod lifecycle;
 mod network;
 mod observer;

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod objects;
+mod package;
 mod packages;
 mod run;
 mod soak;
@@ -24,6 +25,9 @@ cargo xtask <command>
   vm [KERNEL ...]    run the kernel tests in QEMU on these Debian kernels (default: 5.10 6.1 6.12)
   bench [--vm]       what the agent costs: in pairs here, or counted in instructions in QEMU
   soak --minutes N   the agent under load and churn; fails when memory or descriptors grow
+  package [--deb] [--image] [--check] [--test]
+                     make the Debian package and the container image; check what would be
+                     shipped; install, upgrade and purge it under systemd in QEMU
   gen [--check]      write the generated documents and files, or fail when they are stale
   lint               fmt, clippy for the host and for BPF, generated files
   ci                 lint, then test: what every change must pass
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         "vm" => vm::run(&rest),
         "bench" => bench::run(&rest),
         "soak" => soak::run(&rest),
+        "package" => package::run(&rest),
         "gen" => check::generate(rest.iter().any(|flag| flag == "--check")),
         "lint" => check::lint(),
         "ci" => check::lint().and_then(|()| test::all(&rest)),

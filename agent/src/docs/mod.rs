@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod kernels;
+pub mod man;
 pub mod metrics;
 
 /// First lines of every generated document.

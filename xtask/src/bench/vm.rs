@@ -147,7 +147,11 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let initramfs = root().join("target/vm/bench.cpio");
     guest.write(&initramfs)?;
     say(format!("counting instructions on {} ({rounds} rounds of {seconds} s)", kernel.release));
-    let log = boot(&kernel, &initramfs, &Machine { memory_mib: 1536, cpus: 1, icount: true })?;
+    let log = boot(
+        &kernel,
+        &initramfs,
+        &Machine { memory_mib: 1536, cpus: 1, icount: true, disk: None },
+    )?;
     let figures: Vec<Figures> = log.iter().filter_map(|line| parse(line)).collect();
     if figures.is_empty() {
         bail!("the guest printed no measurement");

@@ -39,6 +39,8 @@ for module in /modules/*.ko; do [ -e \"$module\" ] && insmod \"$module\"; done
 pub struct Guest {
     files: BTreeMap<String, Vec<u8>>,
     script: String,
+    /// Device of the file system to go on with; the script is not used then.
+    disk: Option<String>,
 }
 
 impl Guest {
@@ -60,7 +62,7 @@ impl Guest {
         if let Ok(release) = fs::read("/etc/os-release") {
             files.insert("/etc/os-release".to_owned(), release);
         }
-        Ok(Self { files, script: String::new() })
+        Ok(Self { files, script: String::new(), disk: None })
     }
 
     /// Adds a file.
@@ -105,11 +107,23 @@ impl Guest {
         self.script = script.to_owned();
     }
 
+    /// Instead of running a script, becomes the system that is installed on the first disk.
+    pub fn system(&mut self, device: &str) {
+        self.disk = Some(device.to_owned());
+    }
+
     /// Writes the initramfs.
     pub fn write(&self, to: &Path) -> Result<()> {
         let mut archive = Archive::default();
         let mut folders = BTreeSet::new();
-        let init = format!("{INIT}sh /script\necho \"shipwake-guest: exit $?\"\npoweroff -f\n");
+        let end = match &self.disk {
+            None => "sh /script\necho \"shipwake-guest: exit $?\"\npoweroff -f\n".to_owned(),
+            Some(device) => format!(
+                "mkdir /system && mount -t ext4 {device} /system && exec switch_root /system /sbin/init\n\
+                 echo \"shipwake-guest: exit the disk is not a system\"\npoweroff -f\n"
+            ),
+        };
+        let init = format!("{INIT}{end}");
         let init = [
             ("/init".to_owned(), init.into_bytes()),
             ("/script".to_owned(), self.script.clone().into_bytes()),
@@ -141,7 +155,7 @@ impl Guest {
 }
 
 /// The shared libraries of a program, the loader included; none for a static one.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+pub fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let Ok(listing) = output(Command::new("ldd").arg(program)) else {
         return Ok(Vec::new());
     };

@@ -147,7 +147,7 @@ impl Apt {
 }
 
 /// The Debian archive that this machine is set up to use.
-fn mirror() -> Result<String> {
+pub fn mirror() -> Result<String> {
     let targets = output(Command::new("apt-get").args([
         "indextargets",
         "--format",

@@ -22,13 +22,15 @@ use crate::{
     command::{root, say},
     packages, run as agent, test,
 };
-pub use guest::Guest;
-pub use image::{Kernel, fetch};
+pub use guest::{Guest, libraries};
+pub use image::{Kernel, fetch, mirror};
 
 /// Kernel lines that the matrix covers.
 pub const DEFAULT: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// Programs of the guest beyond the tests themselves: what the tests call.
 const PROGRAMS: [&str; 4] = ["/usr/sbin/ip", "/usr/sbin/nginx", "/usr/bin/wrk", "/usr/bin/curl"];
+/// What a guest with a kernel of its own takes, apart from its programs.
+pub const MACHINE: [&str; 4] = ["qemu-system-x86", "busybox-static", "kmod", "xz-utils"];
 const PACKAGES: [&str; 8] = [
     "qemu-system-x86",
     "busybox-static",
@@ -89,7 +91,7 @@ fn one(line: &str, agent: &Path, tests: &Path, filter: &[String]) -> Result<()> 
     let initramfs = root().join(format!("target/vm/{line}/initramfs.cpio"));
     guest.write(&initramfs)?;
     say(format!("booting {} in QEMU", kernel.release));
-    let machine = Machine { memory_mib: 1536, cpus: 2, icount: false };
+    let machine = Machine { memory_mib: 1536, cpus: 2, icount: false, disk: None };
     let log = boot(&kernel, &initramfs, &machine)?;
     verdict(&log)
 }
@@ -100,6 +102,8 @@ pub struct Machine {
     pub cpus: u32,
     /// One virtual nanosecond per instruction: slow, and repeatable.
     pub icount: bool,
+    /// Image of the first disk, which the guest may change.
+    pub disk: Option<PathBuf>,
 }
 
 /// Boots and returns everything that the guest printed, up to the power-off or the first fatal line.
@@ -113,6 +117,10 @@ pub fn boot(kernel: &Kernel, initramfs: &Path, machine: &Machine) -> Result<Vec<
         .arg("-initrd")
         .arg(initramfs)
         .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init"]);
+    if let Some(disk) = &machine.disk {
+        let drive = format!("file={},format=raw,if=virtio,cache=unsafe", disk.display());
+        command.args(["-drive", &drive]);
+    }
     if machine.icount {
         command.args(["-icount", "shift=0,sleep=off"]);
     } else if std::env::var_os("SHIPWAKE_KVM").is_some() {
@@ -167,7 +175,7 @@ fn follow(mut child: Child) -> Result<Vec<String>> {
 }
 
 /// docs/KERNELS.md promises everything on every line of the matrix, so nothing may be skipped there.
-fn verdict(log: &[String]) -> Result<()> {
+pub fn verdict(log: &[String]) -> Result<()> {
     if let Some(skipped) = log.iter().find(|line| line.contains("SKIPPED")) {
         bail!("a test was skipped on a kernel where docs/KERNELS.md promises support: {skipped}");
     }
