@@ -17,8 +17,13 @@ use crate::{
 
 /// What makes a package.
 const PACKAGES: &[&str] = &["dpkg-dev"];
-const DOCUMENTS: [&str; 4] =
-    ["docs/INSTALL.md", "docs/CONFIG.md", "docs/METRICS.md", "docs/KERNELS.md"];
+/// Documents, and what they are called in the package.
+const DOCUMENTS: [(&str, &str); 4] = [
+    ("docs/INSTALL.md", "README.md"),
+    ("docs/CONFIG.md", "CONFIG.md"),
+    ("docs/METRICS.md", "METRICS.md"),
+    ("docs/KERNELS.md", "KERNELS.md"),
+];
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 /// The only file that belongs to the administrator.
 const CONFIGURATION: &str = "etc/shipwake/shipwake.toml";
@@ -58,8 +63,7 @@ fn files(tree: &Tree, binary: &Path, version: &Version) -> Result<()> {
     let manual = output(Command::new(binary).args(["generate", "man"]))?;
     tree.gzipped("usr/share/man/man8/shipwake.8", manual)?;
     let documents = "usr/share/doc/shipwake";
-    for document in DOCUMENTS {
-        let name = Path::new(document).file_name().unwrap_or_default().to_string_lossy();
+    for (document, name) in DOCUMENTS {
         tree.file(&format!("{documents}/{name}"), source(document)?)?;
     }
     let mit: String = source("LICENSE-MIT")?
@@ -122,8 +126,12 @@ fn control(tree: &Tree, binary: &Path, version: &Version, architecture: &str) ->
 fn dependencies(binary: &Path) -> Result<String> {
     let work = Tree::new(folder().join("shlibdeps"))?;
     work.file("debian/control", "Source: shipwake\n\nPackage: shipwake\nArchitecture: any\n")?;
-    let told =
-        output(Command::new("dpkg-shlibdeps").current_dir(work.root()).arg("-O").arg(binary))?;
+    let told = output(
+        Command::new("dpkg-shlibdeps")
+            .current_dir(work.root())
+            .args(["-O", "--warnings=0"])
+            .arg(binary),
+    )?;
     let told = told.lines().find_map(|line| line.strip_prefix("shlibs:Depends="));
     told.map(str::to_owned).context("dpkg-shlibdeps names no library")
 }

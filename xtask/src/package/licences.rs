@@ -13,7 +13,9 @@ use crate::command::{cargo, output};
 
 /// Names, versions and licences, then every text with the libraries it is for.
 pub fn text() -> Result<String> {
-    let metadata = output(cargo().args(["metadata", "--format-version=1", "--locked"]))?;
+    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let arguments = ["metadata", "--quiet", "--format-version=1", "--locked", &platform];
+    let metadata = output(cargo().args(arguments))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let mut list = String::new();
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
