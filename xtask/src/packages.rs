@@ -38,8 +38,13 @@ pub fn python(packages: &[&str]) -> Result<PathBuf> {
         say("making a Python environment in target/venv");
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     }
-    let have =
-        output(Command::new(&python).args(["-m", "pip", "--quiet", "list", "--format=freeze"]))?;
+    let have = output(Command::new(&python).args([
+        "-m",
+        "pip",
+        "list",
+        "--format=freeze",
+        "--disable-pip-version-check",
+    ]))?;
     let missing: Vec<&&str> = packages
         .iter()
         .filter(|name| !have.lines().any(|line| line.split("==").next() == Some(**name)))

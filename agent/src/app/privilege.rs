@@ -12,14 +12,29 @@ use crate::{cli::Failure, process::Namespace};
 pub struct Capability {
     pub name: &'static str,
     bit: u32,
+    /// Another capability that includes it.
+    included_in: Option<u32>,
     /// What is missing without it.
     pub purpose: &'static str,
 }
 
+/// What container runtimes that do not know the newer capabilities can give instead of them.
+const CAP_SYS_ADMIN: u32 = 21;
+
 /// Without these no signal can start.
 pub const NEEDED: &[Capability] = &[
-    Capability { name: "CAP_BPF", bit: 39, purpose: "load BPF programs and maps" },
-    Capability { name: "CAP_PERFMON", bit: 38, purpose: "attach programs that read kernel memory" },
+    Capability {
+        name: "CAP_BPF",
+        bit: 39,
+        included_in: Some(CAP_SYS_ADMIN),
+        purpose: "load BPF programs and maps",
+    },
+    Capability {
+        name: "CAP_PERFMON",
+        bit: 38,
+        included_in: Some(CAP_SYS_ADMIN),
+        purpose: "attach programs that read kernel memory",
+    },
 ];
 
 /// Without these the agent works and knows less.
@@ -27,11 +42,13 @@ pub const USEFUL: &[Capability] = &[
     Capability {
         name: "CAP_SYS_PTRACE",
         bit: 19,
+        included_in: None,
         purpose: "read executable, environment and namespaces of processes with more privileges or of other users",
     },
     Capability {
         name: "CAP_DAC_READ_SEARCH",
         bit: 2,
+        included_in: None,
         purpose: "read files that belong to other users",
     },
 ];
@@ -54,7 +71,8 @@ impl Privileges {
     }
 
     pub fn has(self, capability: &Capability) -> bool {
-        self.effective >> capability.bit & 1 == 1
+        let bits = [Some(capability.bit), capability.included_in];
+        bits.into_iter().flatten().any(|bit| self.effective >> bit & 1 == 1)
     }
 
     /// Those of `wanted` that are not there.
@@ -119,6 +137,9 @@ mod tests {
         assert_eq!(none.missing(NEEDED).len(), NEEDED.len());
         let bpf = Privileges::parse("CapEff:\t0000008000000000\n").unwrap();
         assert!(bpf.has(&NEEDED[0]) && !bpf.has(&NEEDED[1]));
+        let admin = Privileges::parse("CapEff:\t0000000000200000\n").unwrap();
+        assert!(admin.missing(NEEDED).is_empty());
+        assert_eq!(admin.missing(USEFUL).len(), USEFUL.len());
         assert_eq!(Privileges::parse("CapEff:\tnonsense\n"), None);
         assert_eq!(Privileges::parse(""), None);
     }
