@@ -14,9 +14,6 @@ property() { systemctl show --property "$1" --value $unit; }
 active() { systemctl is-active $unit || true; }
 enabled() { systemctl is-enabled $unit 2>/dev/null || true; }
 install() { apt-get install -y -qq --allow-downgrades "$1" > /tmp/apt.log 2>&1 || { cat /tmp/apt.log; exit 1; }; }
-service() { # identity that the installed agent tells of a process
-	shipwake ps --explain --pid "$1"
-}
 
 echo "== installing"
 install /test/first.deb
@@ -51,7 +48,6 @@ expect "the environment of another user's process is known" 1 "$(shipwake ps | g
 expect "the host is named" 1 "$(grep -c "host.id *= $(cat /etc/machine-id)" /tmp/under)"
 
 echo "== the unit is closed"
-unit_run() { systemd-run --quiet --wait --pipe --property=User=root "$@" 2>/dev/null; }
 expect "the system is read-only for the agent" ro "$(awk '$5 == "/" {split($6, o, ","); print o[1]}' /proc/$(property MainPID)/mountinfo | tail -1)"
 shipwake doctor || true
 echo "memory: $(property MemoryCurrent) bytes, tasks: $(property TasksCurrent)"
@@ -102,4 +98,4 @@ apt-get purge -y -qq shipwake > /dev/null
 expect "purged, only what the administrator made stays" "/etc/shipwake /etc/shipwake/conf.d /etc/shipwake/conf.d/test.toml" \
 	"$(find / -xdev -path /test -prune -o -name '*shipwake*' -print -o -path '/etc/shipwake/*' -print | grep -v '^/tmp\|^/var/cache/apt\|^/var/log' | sort | paste -sd' ')"
 expect "systemd knows it no more" "" "$(systemctl list-unit-files --no-legend 'shipwake*')"
-expect "nothing is left running" "" "$(pgrep -x shipwake || true)"
+expect "nothing is left running" "" "$(grep -lx shipwake /proc/[0-9]*/comm || true)"

@@ -84,7 +84,7 @@ impl Bases {
     fn find() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (own, init) = (read("/proc/self/cgroup"), read("/proc/1/cgroup"));
-        let mounts = read("/proc/1/mountinfo");
+        let (of_init, mounts) = (read("/proc/1/mountinfo"), read("/proc/self/mountinfo"));
         let mut bases = Vec::new();
         for line in own.lines().filter_map(Line::parse) {
             let Ok(hierarchy) = line.hierarchy.parse() else { continue };
@@ -95,7 +95,7 @@ impl Bases {
                 .map(|init| components(init.path).take_while(|name| *name == "..").count());
             let Some(above) = above.filter(|above| *above > 0) else { continue };
             let below: Vec<&str> = components(line.path).collect();
-            let found = mounted(&mounts, &line)
+            let found = mounted(&of_init, &mounts, &line)
                 .iter()
                 .find_map(|root| search(root, above + below.len(), &below, std::process::id()));
             if let Some(mut components) = found {
@@ -111,27 +111,29 @@ fn components(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !name.is_empty())
 }
 
-/// Folders where the host's tree of a hierarchy may be visible. `mounts` is process 1's `mountinfo`.
-fn mounted(mounts: &str, line: &Line<'_>) -> Vec<PathBuf> {
-    let point = mounts.lines().find_map(|mount| {
-        let (place, kind) = mount.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
-        let (root, point) = (place.next()?, place.next()?);
-        let (kind, options) = (kind.split(' ').next()?, kind.rsplit(' ').next()?);
-        let carried = |name: &str| options.split(',').any(|option| option == name);
-        let is_it = match line.controllers {
-            "" => kind == "cgroup2",
-            controllers => kind == "cgroup" && controllers.split(',').all(carried),
-        };
-        (root == "/" && is_it).then_some(point)
-    });
-    let point = match (point, line.controllers) {
-        (Some(point), _) => point,
-        // Where a cgroup2 is mounted alone.
-        (None, "") => "/sys/fs/cgroup",
-        (None, _) => return Vec::new(),
+/// Folders where the host's tree of a hierarchy may be visible: where process 1 has it, seen through that process
+/// or through a mount of the host's files, and where this process has it.
+fn mounted(of_init: &str, own: &str, line: &Line<'_>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (mounts, roots) in [(of_init, ["/proc/1/root", "/host"].as_slice()), (own, &[""])] {
+        for point in mounts.lines().filter_map(|mount| mount_point(mount, line)) {
+            found.extend(roots.iter().map(|root| PathBuf::from(format!("{root}{point}"))));
+        }
+    }
+    found
+}
+
+/// Where a line of `mountinfo` mounts the hierarchy, if it does.
+fn mount_point<'a>(mount: &'a str, line: &Line<'_>) -> Option<&'a str> {
+    let (place, kind) = mount.split_once(" - ")?;
+    let point = place.split(' ').nth(4)?;
+    let (kind, options) = (kind.split(' ').next()?, kind.rsplit(' ').next()?);
+    let carried = |name: &str| options.split(',').any(|option| option == name);
+    let is_it = match line.controllers {
+        "" => kind == "cgroup2",
+        controllers => kind == "cgroup" && controllers.split(',').all(carried),
     };
-    ["/proc/1/root", "/host", ""].map(|root| PathBuf::from(format!("{root}{point}"))).to_vec()
+    is_it.then_some(point)
 }
 
 /// The folder `depth` levels below `root` whose last components are `below` and that holds `pid`.
@@ -217,21 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn trees_are_found_where_the_host_mounted_them() {
-        let mounts = "\
+    fn trees_are_found_where_they_are_mounted() {
+        let host = "\
 22 27 0:21 / /proc rw,relatime - proc proc rw
 30 25 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate
 31 25 0:28 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
-32 25 0:29 /docker /elsewhere rw - cgroup cgroup rw,name=systemd
 ";
+        let own = "40 39 0:27 /../.. /sys/fs/cgroup ro - cgroup2 cgroup2 rw,nsdelegate\n";
         for (line, expected) in [
-            ("0::/", Some("/proc/1/root/sys/fs/cgroup")),
-            ("3:cpu,cpuacct:/", Some("/proc/1/root/sys/fs/cgroup/cpu,cpuacct")),
-            ("1:name=systemd:/", None),
+            ("0::/", "/proc/1/root/sys/fs/cgroup /host/sys/fs/cgroup /sys/fs/cgroup"),
+            (
+                "3:cpu,cpuacct:/",
+                "/proc/1/root/sys/fs/cgroup/cpu,cpuacct /host/sys/fs/cgroup/cpu,cpuacct",
+            ),
+            ("1:name=systemd:/", ""),
         ] {
-            let found = mounted(mounts, &Line::parse(line).unwrap());
-            assert_eq!(found.first().and_then(|path| path.to_str()), expected, "{line}");
+            let found = mounted(host, own, &Line::parse(line).unwrap());
+            let found: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
+            assert_eq!(found.join(" "), expected, "{line}");
         }
-        assert_eq!(mounted("", &Line::parse("0::/").unwrap()).len(), 3);
     }
 }
