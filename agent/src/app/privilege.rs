@@ -40,6 +40,12 @@ pub const NEEDED: &[Capability] = &[
 /// Without these the agent works and knows less.
 pub const USEFUL: &[Capability] = &[
     Capability {
+        name: "CAP_SYS_ADMIN",
+        bit: CAP_SYS_ADMIN,
+        included_in: None,
+        purpose: "find who owns connections from before the agent in the networks of containers",
+    },
+    Capability {
         name: "CAP_SYS_PTRACE",
         bit: 19,
         included_in: None,
@@ -139,7 +145,7 @@ mod tests {
         assert!(bpf.has(&NEEDED[0]) && !bpf.has(&NEEDED[1]));
         let admin = Privileges::parse("CapEff:\t0000000000200000\n").unwrap();
         assert!(admin.missing(NEEDED).is_empty());
-        assert_eq!(admin.missing(USEFUL).len(), USEFUL.len());
+        assert_eq!(admin.missing(USEFUL).len(), USEFUL.len() - 1);
         assert_eq!(Privileges::parse("CapEff:\tnonsense\n"), None);
         assert_eq!(Privileges::parse(""), None);
     }

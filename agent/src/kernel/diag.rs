@@ -3,6 +3,7 @@
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use rustix::{
+    fs::{fstat, stat},
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
         netlink::{self, SocketAddrNetlink},
@@ -54,6 +55,10 @@ pub struct TcpSocket {
 /// The kernel has no `sock_diag` for TCP, or the agent may not enter the namespace (CAP_SYS_ADMIN).
 pub fn tcp_sockets(network: Option<BorrowedFd<'_>>) -> io::Result<Vec<TcpSocket>> {
     let Some(network) = network else { return dump() };
+    if is_own(network)? {
+        // Takes no privilege.
+        return dump();
+    }
     // Only a thread of its own can go there and never come back.
     std::thread::scope(|scope| {
         let visit = scope.spawn(|| {
@@ -62,6 +67,12 @@ pub fn tcp_sockets(network: Option<BorrowedFd<'_>>) -> io::Result<Vec<TcpSocket>
         });
         visit.join().unwrap_or_else(|_| Err(io::Error::other("the look at a namespace panicked")))
     })
+}
+
+/// Whether a network namespace is the one that the agent is in.
+fn is_own(network: BorrowedFd<'_>) -> io::Result<bool> {
+    let (own, other) = (stat("/proc/self/ns/net")?, fstat(network)?);
+    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }
 
 fn dump() -> io::Result<Vec<TcpSocket>> {

@@ -12,7 +12,7 @@ mod table;
 pub use age::age;
 pub use fact::{CgroupRef, Fact, ProcessInfo};
 pub use limits::Limits;
-pub use namespace::{Namespace, host_root};
+pub use namespace::{Namespace, host_root, reachable};
 pub(crate) use scan::{BUFFER, Directory, open_dir};
 pub use scan::{Scan, scan, see};
 pub use shipwake_ebpf::process::{EXIT_CODE_UNKNOWN, ProcessKey};

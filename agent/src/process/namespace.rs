@@ -85,6 +85,19 @@ pub fn host_root() -> PathBuf {
     found.unwrap_or(Path::new("/")).to_owned()
 }
 
+/// A path of the host as it is reached from here: itself where it exists or the agent has the host's files, else
+/// below [`host_root`].
+pub fn reachable(path: &str) -> String {
+    reachable_below(&host_root(), path)
+}
+
+fn reachable_below(root: &Path, path: &str) -> String {
+    if root == Path::new("/") || Path::new(path).exists() {
+        return path.to_owned();
+    }
+    format!("{}{path}", root.display())
+}
+
 /// Whether there is an operating system below `root`.
 fn is_a_system(root: &Path) -> bool {
     ["etc/os-release", "usr/lib/os-release", "etc/machine-id"]
@@ -121,6 +134,16 @@ mod tests {
         check(Namespace::Network, "net:[4026531840]", Some("net:[4026531840]"), Some(true));
         check(Namespace::Network, "net:[4026532840]", Some("net:[4026531840]"), Some(false));
         check(Namespace::Cgroup, "cgroup:[4026532300]", Some("cgroup:[4026532300]"), Some(true));
+    }
+
+    #[test]
+    fn what_is_mounted_here_is_taken_from_here() {
+        let check = |root: &str, path: &str, expected: &str| {
+            assert_eq!(reachable_below(Path::new(root), path), expected);
+        };
+        check("/", "/run/none.sock", "/run/none.sock");
+        check("/proc/1/root", "/run/none.sock", "/proc/1/root/run/none.sock");
+        check("/proc/1/root", "/proc/self/stat", "/proc/self/stat");
     }
 
     #[test]

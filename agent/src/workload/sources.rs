@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{ALL, Ask, Change, Health, SourceDef, SourceHealth};
-use crate::config::Config;
+use crate::{config::Config, process::reachable};
 
 /// Questions that may wait in front of one source. A start-up scan asks about every process at
 /// once; a question is a few hundred bytes.
@@ -23,6 +23,7 @@ struct Running {
 impl Sources {
     /// Starts the sources that the settings name, each on its own task of the current runtime.
     pub fn start(config: &Config, changes: &mpsc::Sender<Change>) -> Self {
+        let config = &from_here(config);
         let running = enabled(&config.workload.sources)
             .map(|source| {
                 let (asks, receiver) = mpsc::channel(ASKS);
@@ -50,6 +51,24 @@ impl Sources {
     pub fn health(&self) -> Vec<SourceHealth> {
         self.running.iter().map(|running| running.health.get()).collect()
     }
+}
+
+/// The settings with the paths under which the host's sockets and folders are reached from where the agent runs.
+fn from_here(config: &Config) -> Config {
+    let mut config = config.clone();
+    let workload = &mut config.workload;
+    for paths in [
+        &mut workload.docker_sockets,
+        &mut workload.cri_sockets,
+        &mut workload.containerd_sockets,
+        &mut workload.containerd_bundles,
+        &mut workload.podman_sockets,
+    ] {
+        for path in paths {
+            *path = reachable(path);
+        }
+    }
+    config
 }
 
 /// The sources that are named, in order of precedence.
