@@ -35,12 +35,12 @@ systemd-run --quiet --unit=shop --property=User=nobody --setenv=OTEL_SERVICE_NAM
 systemd-run --quiet --unit=billing@eu --property=DynamicUser=yes /bin/sleep 1000001
 for name in shop billing@eu; do
 	pid=$(systemctl show --property MainPID --value $name.service)
+	shipwake ps --explain --pid $pid --set api.socket=/nonexistent > /tmp/direct
 	for wait in 1 2 3 4 5 6 7 8 9 10; do
 		shipwake ps --explain --pid $pid > /tmp/under || true
-		grep -q "shipwake.systemd.unit *= $name.service" /tmp/under && break
+		cmp -s /tmp/direct /tmp/under && break
 		sleep 1
 	done
-	shipwake ps --explain --pid $pid --set api.socket=/nonexistent > /tmp/direct
 	expect "the same of $name" "$(cat /tmp/direct)" "$(cat /tmp/under)"
 	cat /tmp/under
 done
