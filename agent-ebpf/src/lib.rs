@@ -24,7 +24,7 @@ pub mod tcp;
 /// compiler. A `bool`, `Option` or Rust enum inside does not compile on the host (no `Pod`).
 #[macro_export]
 macro_rules! wire {
-    ($($(#[$meta:meta])* $vis:vis struct $name:ident [$size:literal] { $($body:tt)* })*) => {$(
+    ($($(#[$meta:meta])* $vis:vis struct $name:ident [$size:expr] { $($body:tt)* })*) => {$(
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs::File,
+    io::Write as _,
     net::TcpStream,
     os::{
         fd::AsFd as _,
@@ -13,16 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::maps::{Map, MapData};
 use shipwake::{
     config::Config,
-    kernel::{self, Loaded, Wire, btf::Btf, features::Features},
+    kernel::{self, Loaded, Mapped, Wire, btf::Btf, features::Features},
     metric::Value,
     signals::{Batch, Object, Setup, Subject, syscalls::SIGNAL},
     time::Mono,
 };
 use shipwake_ebpf::{
     offsets::Offsets,
-    syscalls::{CallKey, NR_COMPAT},
+    syscalls::{CLAIMS, CallKey, KINDS, NR_COMPAT, Row, claimed},
 };
 
 /// Tells the test binary that it is the program under observation, and what to do.
@@ -54,7 +56,7 @@ pub fn with_setup<T>(
         features: &Features::probe(),
         btf: btf.as_ref(),
         offsets: &offsets,
-        cpus: std::thread::available_parallelism().unwrap().get().try_into().unwrap(),
+        cpus: cpus(),
         own_tgid: 0,
     };
     let types = kernel::kernel_btf().ok();
@@ -62,6 +64,10 @@ pub fn with_setup<T>(
         .unwrap_or_else(|(error, health)| panic!("{error:?}\n{health:#?}"));
     let taken = take(&mut loaded, &setup);
     Some((loaded, taken))
+}
+
+fn cpus() -> u32 {
+    std::thread::available_parallelism().unwrap().get().try_into().unwrap()
 }
 
 /// Not a test: the program that the tests observe.
@@ -88,6 +94,11 @@ fn program() {
                     })
                     .collect();
                 threads.into_iter().for_each(|thread| thread.join().unwrap());
+            }
+            // Goes on when a byte comes in.
+            "wait" => {
+                let mut bytes = vec![0; count as usize];
+                std::io::Read::read_exact(&mut std::io::stdin(), &mut bytes).unwrap();
             }
             // A child of the same plan, shorter by one generation.
             "fork" if count > 0 => {
@@ -122,7 +133,13 @@ type Calls = HashMap<(i64, u16), u64>;
 
 fn calls(loaded: &Loaded, is_wanted: impl Fn(u32) -> bool) -> Calls {
     let map = loaded.bpf.map("CALLS").unwrap();
-    let map: aya::maps::HashMap<_, Wire<CallKey>, u64> = map.try_into().unwrap();
+    calls_of(&map.try_into().unwrap(), is_wanted)
+}
+
+fn calls_of<T: std::borrow::Borrow<MapData>>(
+    map: &aya::maps::HashMap<T, Wire<CallKey>, u64>,
+    is_wanted: impl Fn(u32) -> bool,
+) -> Calls {
     let mut calls = Calls::new();
     for (Wire(key), count) in map.iter().map(Result::unwrap) {
         if is_wanted(key.process.tgid) {
@@ -136,6 +153,13 @@ fn drops(loaded: &Loaded) -> u64 {
     let map = loaded.bpf.map("DROPS").unwrap();
     let map: aya::maps::PerCpuArray<_, u64> = map.try_into().unwrap();
     map.iter().flat_map(|counts| counts.unwrap().to_vec()).sum()
+}
+
+/// Another handle of the table of calls, for when its first one is taken.
+fn same_map(map: &Map) -> aya::maps::HashMap<MapData, Wire<CallKey>, u64> {
+    let Map::HashMap(map) = map else { panic!("no hash map") };
+    let map = map.fd().as_fd().try_clone_to_owned().unwrap();
+    Map::HashMap(MapData::from_fd(map).unwrap()).try_into().unwrap()
 }
 
 /// Runs the program and compares what the kernel counted for it.
@@ -245,17 +269,73 @@ fn what_is_collected_is_what_was_called_also_after_the_process_is_gone() {
     assert_eq!(total, [800.0, 400.0, 400.0]);
 }
 
+/// What a row has counted on all CPUs, by number of the call.
+fn row(values: &Mapped<Row>, row: u32) -> Vec<u64> {
+    let cpus = cpus() as usize;
+    let mut counts = vec![0; KINDS];
+    for element in row as usize * cpus..(row as usize + 1) * cpus {
+        let counted = values.read(element).unwrap().counts;
+        counts.iter_mut().zip(counted).for_each(|(sum, count)| *sum += count);
+    }
+    counts
+}
+
+#[test]
+fn a_busy_process_is_counted_in_its_row_exactly() {
+    let taken = with_setup(&Config::default(), |loaded, setup| {
+        let hash = same_map(loaded.bpf.map("CALLS").unwrap());
+        (hash, (SIGNAL.collector)(loaded, setup).unwrap())
+    });
+    let Some((loaded, (hash, mut collector))) = taken else { return };
+    let (claims, values): (Mapped<u64>, Mapped<Row>) =
+        (Mapped::of(&loaded, "CLAIMS").unwrap(), Mapped::of(&loaded, "ROWS").unwrap());
+    let plan = "getppid=5000 wait=1 getppid=10000 threads=4 open=500 connect=100";
+    let mut child = command(plan).stdin(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let mut batch = Batch::default();
+    let key = shipwake_tests::poll::until(DEADLINE, || {
+        collector.collect(Mono::now(), &mut batch);
+        let key = batch.measurements.iter().find_map(|m| match m.subject {
+            Subject::Process(process) if process.tgid == pid => Some(process),
+            _ => None,
+        })?;
+        claimed(claims.read((pid % CLAIMS) as usize)?, key).map(|row| (key, row))
+    });
+    let (_, place) = key.expect("the process gets a row");
+    let before = row(&values, place);
+    child.stdin.take().unwrap().write_all(b"!").unwrap();
+    assert!(child.wait().unwrap().success());
+    let getppid = usize::try_from(libc::SYS_getppid).unwrap();
+    let counted_there = row(&values, place)[getppid] - before[getppid];
+    assert_eq!(counted_there, 10_000 + 400, "all that came after the claim");
+    let hashed = calls_of(&hash, |tgid| tgid == pid);
+    let hash = |nr: i64, errno: i32| hashed.get(&(nr, u16::try_from(errno).unwrap())).copied();
+    assert_eq!(hash(libc::SYS_getppid, 0), Some(5_000), "all that came before");
+    assert_eq!(hash(libc::SYS_openat, libc::ENOTDIR), Some(500), "errors have no place in a row");
+    let all: u64 = hashed.values().sum::<u64>() + row(&values, place).iter().sum::<u64>()
+        - before.iter().sum::<u64>();
+    collector.collect(Mono::now(), &mut batch);
+    let of = |tgid| tgid == pid;
+    let count: f64 = batch
+        .measurements
+        .iter()
+        .filter(|m| m.metric.name == "shipwake.syscall.count")
+        .filter(|m| matches!(m.subject, Subject::Process(process) if of(process.tgid)))
+        .map(|m| if let Value::Add(value) = m.value { value } else { panic!("a counter") })
+        .sum();
+    assert_eq!(count, all as f64);
+    assert_eq!(counted(&batch, "shipwake.syscall.errors", "ENOTDIR", of), 500.0);
+    assert_eq!(counted(&batch, "shipwake.syscall.errors", "ECONNREFUSED", of), 100.0);
+    assert_eq!(counted(&batch, "shipwake.syscall.duration", "connect", of), 100.0);
+    assert_eq!(drops(&loaded), 0);
+}
+
 #[test]
 fn a_table_that_is_full_counts_what_it_loses() {
     let mut loader = None;
     let taken = with_setup(&Config::default(), |loaded, _| {
-        let Some(aya::maps::Map::HashMap(map)) = loaded.bpf.map("CALLS") else {
-            panic!("no hash map")
-        };
         // Every entry but those that are in use already is taken by a process that does not exist.
-        let map = map.fd().as_fd().try_clone_to_owned().unwrap();
-        let map = aya::maps::Map::HashMap(aya::maps::MapData::from_fd(map).unwrap());
-        let mut map: aya::maps::HashMap<_, Wire<CallKey>, u64> = map.try_into().unwrap();
+        let mut map = same_map(loaded.bpf.map("CALLS").unwrap());
         let process = shipwake_ebpf::process::ProcessKey { tgid: u32::MAX, start_ticks: 0 };
         let mut shard = 0;
         loop {

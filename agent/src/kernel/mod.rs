@@ -9,6 +9,7 @@ pub mod features;
 pub mod health;
 mod iterate;
 mod load;
+mod mapped;
 pub mod memory;
 pub mod plan;
 pub mod ring;
@@ -17,6 +18,7 @@ mod share;
 pub use drops::Drops;
 pub use iterate::Iterate;
 pub use load::{LoadError, Loaded, kernel_btf, load};
+pub use mapped::Mapped;
 pub use ring::Ring;
 pub use share::SharedMaps;
 

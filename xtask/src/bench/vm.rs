@@ -73,6 +73,8 @@ load() {
 }
 measure() {
   subject=$WORKER; [ $1 = bystander ] && subject=$REDIS
+  # Services run for days: what is measured is not the first second under the agent.
+  before=0; [ -n "$AGENT" ] && { load $1 3; before=$n; sleep 1; }
   w0=$(cpu $subject); a0=0; [ -n "$AGENT" ] && a0=$(agent_cpu $AGENT)
   load $1 $2
   w1=$(cpu $subject); a1=0; a2=0
@@ -80,7 +82,7 @@ measure() {
   rss=0; [ -n "$AGENT" ] && rss=$(awk '/VmRSS/{print $2}' /proc/$AGENT/status)
   seen=0; [ -n "$AGENT" ] && { sleep 1; seen=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^http_server_request_duration_seconds_count/{n += $NF} END {printf "%d", n}'); }
   lost=0; [ -n "$AGENT" ] && lost=$(wget -q -O - http://127.0.0.1:9464/metrics | awk '/^shipwake_agent_lost/{n += $NF} END {printf "%d", n}')
-  echo "MEASURE case=$1 agent=${AGENT:+on} requests=$n rps=$rps service_ns=$((w1 - w0)) agent_ns=$((a1 - a0)) agent_drain_ns=$((a2 - a0)) rss_kib=$rss seen=$seen lost=$lost"
+  echo "MEASURE case=$1 agent=${AGENT:+on} requests=$n before=$before rps=$rps service_ns=$((w1 - w0)) agent_ns=$((a1 - a0)) agent_drain_ns=$((a2 - a0)) rss_kib=$rss seen=$seen lost=$lost"
 }
 start_agent() {
   s0=$(awk '{print int($1 * 1000)}' /proc/uptime)
@@ -231,7 +233,10 @@ fn report(figures: &[Figures]) -> Result<()> {
         println!("  agent RSS, KiB                {}", Spread::of(&pick(case, "on", "rss_kib")));
         for f in figures.iter().filter(|f| f.get("case").map(String::as_str) == Some(case)) {
             if f.get("agent").map(String::as_str) == Some("on") {
-                println!("  requests {} seen {} lost {}", f["requests"], f["seen"], f["lost"]);
+                println!(
+                    "  requests {} and {} before, seen {} lost {}",
+                    f["requests"], f["before"], f["seen"], f["lost"]
+                );
             }
         }
     }

@@ -22,10 +22,15 @@ static CALLS: HashMap<CallKey, u64> = HashMap::with_max_entries(65536, BPF_F_NO_
 
 const MAX_ERRNO: i64 = 4095;
 
-/// Counts one finished call.
+/// The error number of a result, 0 for none.
 #[inline(always)]
-pub fn count(process: ProcessKey, nr: u16, result: i64) {
-    let errno = if (-MAX_ERRNO..0).contains(&result) { -result as u16 } else { 0 };
+pub fn errno(result: i64) -> u16 {
+    if (-MAX_ERRNO..0).contains(&result) { -result as u16 } else { 0 }
+}
+
+/// Counts one finished call of a process that has no row, or one that has no place in a row.
+#[inline(always)]
+pub fn count(process: ProcessKey, nr: u16, errno: u16) {
     let key = CallKey { process, nr, errno, shard: shard() };
     if let Some(calls) = CALLS.get_ptr_mut(key) {
         add(calls, 1);

@@ -1,6 +1,6 @@
 //! The one program at system call exit.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use shipwake_ebpf::{
     offsets::Offsets,
     probe::{constant, current_task, field, process_key},
@@ -11,7 +11,7 @@ use shipwake_ebpf::{
     twin,
 };
 
-use crate::{accept, counts, globals, http, latency};
+use crate::{accept, counts, globals, http, latency, rows};
 
 twin!("sys_exit", syscalls_exit_btf, syscalls_exit_raw, exit);
 
@@ -20,7 +20,8 @@ twin!("sys_exit", syscalls_exit_btf, syscalls_exit_raw, exit);
 fn exit<const BTF: bool>(args: *const u64) {
     // SAFETY: the tracepoint has two arguments.
     let (registers, result) = unsafe { (*args as *const u8, *args.add(1) as i64) };
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let thread = bpf_get_current_pid_tgid();
+    let tgid = (thread >> 32) as u32;
     if tgid == constant(&globals::settings().own_tgid) {
         return;
     }
@@ -28,26 +29,40 @@ fn exit<const BTF: bool>(args: *const u64) {
     // A negative number is no call: a signal handler returned, or a tracer took the call away.
     let Some(nr @ 0..) = field::<BTF, i32>(registers, constant(&offsets.regs_nr)) else { return };
     let nr = nr as u32;
-    let native = nr < KINDS as u32 && !compat::<BTF>(offsets);
-    let flags = if native { globals::kind(nr) } else { KIND_PLAIN };
-    let kind = flags & KIND_MASK;
+    let task = current_task::<BTF>();
+    let native = nr < KINDS as u32 && !compat::<BTF>(task, offsets);
+    let flags = if native { globals::kind(nr) } else { u16::from(KIND_PLAIN) };
+    let kind = flags as u8 & KIND_MASK;
     if kind == KIND_FORK && result == 0 {
         return;
     }
-    let process = process_key::<BTF>(current_task::<BTF>(), tgid, offsets);
+    let process = process_key::<BTF>(task, tgid, offsets);
     let name = if native { nr as u16 } else { NR_COMPAT | (nr & 0x7fff) as u16 };
+    let row = rows::of(process);
     if globals::on(PART_COUNTS) {
-        counts::count(process, name, result);
+        let errno = counts::errno(result);
+        match row {
+            Some(row) if native && errno == 0 => rows::count(row, name),
+            _ => counts::count(process, name, errno),
+        }
     }
-    if globals::on(PART_LATENCY) && flags & KIND_TIMED != 0 {
-        latency::finish(process, name);
+    // One look at the clock serves the latency and the exchange.
+    let is_io = (KIND_READ..=KIND_SENDFILE).contains(&kind);
+    let is_timed = globals::on(PART_LATENCY) && flags & KIND_TIMED != 0;
+    let mut now = 0;
+    if is_timed || is_io {
+        // SAFETY: the helper takes no argument.
+        now = unsafe { bpf_ktime_get_ns() };
+    }
+    if is_timed {
+        latency::finish(row, process, name, flags, thread as u32, now);
     }
     if !globals::on(PART_HTTP) || result < 0 {
         return;
     }
-    if (KIND_READ..=KIND_SENDFILE).contains(&kind) {
+    if is_io {
         if result > 0 {
-            http::io::<BTF>(kind, registers, result as u64, process);
+            http::io::<BTF>(kind, registers, result as u64, process, now);
         }
     } else if kind == KIND_ACCEPT {
         accept::accepted::<BTF>(result as u32, process);
@@ -56,8 +71,7 @@ fn exit<const BTF: bool>(args: *const u64) {
 
 /// Whether the call came through the 32-bit entry, whose numbers mean other calls.
 #[inline(always)]
-fn compat<const BTF: bool>(offsets: &Offsets) -> bool {
-    let flags: u32 =
-        field::<BTF, _>(current_task::<BTF>(), constant(&offsets.task_compat)).unwrap_or(0);
+fn compat<const BTF: bool>(task: *const u8, offsets: &Offsets) -> bool {
+    let flags: u32 = field::<BTF, _>(task, constant(&offsets.task_compat)).unwrap_or(0);
     flags & constant(&globals::settings().compat_bit) != 0
 }

@@ -19,9 +19,9 @@ use shipwake_ebpf::{
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ABSENT);
 #[unsafe(no_mangle)]
 static SETTINGS: Global<Settings> =
-    Global::new(Settings { own_tgid: 0, parts: 0, shard_mask: 0, compat_bit: 0 });
+    Global::new(Settings { own_tgid: 0, parts: 0, shard_mask: 0, compat_bit: 0, row_cpus: 0 });
 #[unsafe(no_mangle)]
-static KIND: Global<[u8; KINDS]> = Global::new([0; KINDS]);
+static KIND: Global<[u16; KINDS]> = Global::new([0; KINDS]);
 
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(DROP_CAUSES, 0);
@@ -47,10 +47,10 @@ pub fn on(part: u32) -> bool {
     constant(&settings().parts) & part != 0
 }
 
-/// The `KIND` byte of a call of the native ABI.
+/// What `KIND` says of a call of the native ABI.
 #[inline(always)]
-pub fn kind(nr: u32) -> u8 {
-    let table = core::ptr::from_ref(global(&KIND)).cast::<u8>();
+pub fn kind(nr: u32) -> u16 {
+    let table = core::ptr::from_ref(global(&KIND)).cast::<u16>();
     // SAFETY: the mask keeps the index inside the table.
     unsafe { core::ptr::read_volatile(table.add(nr as usize & (KINDS - 1))) }
 }

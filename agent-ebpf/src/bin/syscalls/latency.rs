@@ -15,7 +15,10 @@ use shipwake_ebpf::{
     drops::Drop,
     probe::{add, add32},
     process::ProcessKey,
-    syscalls::{KIND_TIMED, KINDS, LATENCY_BUCKETS, LATENCY_OFFSET, Latency, LatencyKey},
+    syscalls::{
+        KIND_LATENCY_SHIFT, KIND_TIMED, KINDS, LATENCY_BUCKETS, LATENCY_OFFSET, Latency,
+        LatencyKey, ROW_TIMED, Row,
+    },
     twin,
 };
 
@@ -53,40 +56,70 @@ fn enter<const BTF: bool>(args: *const u64) {
     }
     // SAFETY: the helper takes no argument.
     let now = unsafe { bpf_ktime_get_ns() };
-    let (slot, tag) = slot();
+    let (slot, tag) = slot(bpf_get_current_pid_tgid() as u32);
     if let Some(start) = slot {
         // SAFETY: a checked map value. One aligned word is written whole.
         unsafe { start.write_volatile(tag | (now & (u64::MAX >> (64 - TIME_BITS)))) }
     }
 }
 
-/// The running thread's slot, and the high bits of a word that is this thread's.
+/// A thread's slot, and the high bits of a word that is this thread's.
 #[inline(always)]
-fn slot() -> (Option<*mut u64>, u64) {
-    let thread = bpf_get_current_pid_tgid() as u32;
+fn slot(thread: u32) -> (Option<*mut u64>, u64) {
     (STARTS.get_ptr_mut(thread & (SLOTS - 1)), u64::from(thread / SLOTS) << TIME_BITS)
+}
+
+/// When the call began that the thread has just finished; 0 when that was not seen.
+#[inline(always)]
+fn take_start(thread: u32) -> u64 {
+    let (Some(slot), tag) = slot(thread) else { return 0 };
+    // SAFETY: as in `enter`. The zero keeps a call whose start is missed from taking this one's.
+    let word = unsafe {
+        let word = slot.read_volatile();
+        slot.write_volatile(0);
+        word
+    };
+    if word >> TIME_BITS == tag >> TIME_BITS {
+        word << (64 - TIME_BITS) >> (64 - TIME_BITS)
+    } else {
+        0
+    }
 }
 
 /// A timed call returned.
 #[inline(always)]
-pub fn finish(process: ProcessKey, nr: u16) {
+pub fn finish(
+    row: Option<*mut Row>,
+    process: ProcessKey,
+    nr: u16,
+    flags: u16,
+    thread: u32,
+    now: u64,
+) {
+    let start = take_start(thread);
+    let ns = now.saturating_sub(start);
+    let bucket = bucket(ns) as usize & (LATENCY_BUCKETS - 1);
+    let place = (flags >> KIND_LATENCY_SHIFT) as usize;
+    if let Some(row) = row
+        && place < ROW_TIMED
+    {
+        // SAFETY: the place is inside the row and the bucket inside its table. Only this CPU writes here.
+        unsafe {
+            let latency = (&raw mut (*row).latencies).cast::<Latency>().add(place);
+            if start == 0 {
+                (*latency).unstarted += 1;
+                return;
+            }
+            (*latency).sum_ns += ns;
+            let count = (&raw mut (*latency).buckets).cast::<u32>().add(bucket);
+            count.write(count.read().wrapping_add(1));
+        }
+        return;
+    }
     let key = LatencyKey { process, nr, pad: 0, shard: shard() };
     let Some(latency) = entry(key) else {
         globals::lost(Drop::TableFull);
         return;
-    };
-    let start = match slot() {
-        // SAFETY: as in `enter`. The zero keeps a call whose start is missed from taking this one's.
-        (Some(slot), tag) => unsafe {
-            let word = slot.read_volatile();
-            slot.write_volatile(0);
-            if word >> TIME_BITS == tag >> TIME_BITS {
-                word << (64 - TIME_BITS) >> (64 - TIME_BITS)
-            } else {
-                0
-            }
-        },
-        (None, _) => 0,
     };
     // SAFETY: a checked map value; its fields are only ever added to.
     unsafe {
@@ -94,10 +127,8 @@ pub fn finish(process: ProcessKey, nr: u16) {
             add(&raw mut (*latency).unstarted, 1);
             return;
         }
-        let ns = bpf_ktime_get_ns().saturating_sub(start);
         add(&raw mut (*latency).sum_ns, ns);
-        let buckets = (&raw mut (*latency).buckets).cast::<u32>();
-        add32(buckets.add(bucket(ns) as usize & (LATENCY_BUCKETS - 1)), 1);
+        add32((&raw mut (*latency).buckets).cast::<u32>().add(bucket), 1);
     }
 }
 

@@ -15,5 +15,7 @@ mod globals;
 mod http;
 #[cfg(target_arch = "bpf")]
 mod latency;
+#[cfg(target_arch = "bpf")]
+mod rows;
 
 shipwake_ebpf::object!();

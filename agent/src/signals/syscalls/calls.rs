@@ -39,21 +39,25 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// Takes one counter. Returns whether it changed.
-    pub fn read(&mut self, key: CallKey, value: u64) -> bool {
+    /// Takes one counter. Returns how much it grew.
+    pub fn read(&mut self, key: CallKey, value: u64) -> u64 {
         let seen = self.seen.entry(key).or_default();
         // A smaller value than before is a new entry: the old one went with its process.
         let added = value.checked_sub(*seen).unwrap_or(value);
         *seen = value;
-        if added == 0 {
-            return false;
+        if added > 0 {
+            self.add(key.process, key.nr, key.errno, added);
         }
-        let class = *self.classes.entry(key.nr).or_insert_with(|| class(key.nr));
-        *self.counts.entry((key.process, class)).or_default() += added;
-        if errno::error_type(key.errno).is_some() {
-            *self.errors.entry((key.process, key.nr, key.errno)).or_default() += added;
+        added
+    }
+
+    /// Takes calls that are known to be new.
+    pub fn add(&mut self, process: ProcessKey, nr: u16, errno: u16, added: u64) {
+        let class = *self.classes.entry(nr).or_insert_with(|| class(nr));
+        *self.counts.entry((process, class)).or_default() += added;
+        if errno::error_type(errno).is_some() {
+            *self.errors.entry((process, nr, errno)).or_default() += added;
         }
-        true
     }
 
     /// Puts the sums of the round into `out` and begins the next.

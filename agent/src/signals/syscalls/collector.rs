@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use shipwake_ebpf::syscalls::{CallKey, Latency, LatencyKey};
 
-use super::{ages, ages::Ages, calls::Calls, latencies::Latencies, names};
+use super::{ages, ages::Ages, calls::Calls, latencies::Latencies, names, rows::Rows, setup};
 use crate::{
-    kernel::{Drops, Loaded, batch::Batches},
+    kernel::{Drops, Loaded, Mapped, batch::Batches},
     signals::{Batch, Collector, Setup},
     time::Mono,
 };
@@ -20,6 +20,7 @@ const ROOM: usize = 1024;
 pub struct Syscalls {
     calls: Calls,
     latencies: Latencies,
+    rows: Rows,
     ages: Ages,
     call_table: Batches<CallKey, u64>,
     latency_table: Batches<LatencyKey, Latency>,
@@ -41,6 +42,12 @@ impl Syscalls {
         Ok(Self {
             calls: Calls::default(),
             latencies: Latencies::default(),
+            rows: Rows::new(
+                Mapped::of(loaded, "CLAIMS")?,
+                Mapped::of(loaded, "ROWS")?,
+                setup::row_cpus(setup.cpus),
+                setup::timed(&setup.config.syscalls.latency),
+            ),
             ages: Ages::default(),
             call_table: Batches::take(loaded, "CALLS")?.with_room(ROOM),
             latency_table: Batches::take(loaded, "LATENCIES")?.with_room(ROOM),
@@ -50,21 +57,27 @@ impl Syscalls {
     }
 
     fn read(&mut self) -> std::io::Result<()> {
-        let Self { calls, latencies, ages, call_table, latency_table, .. } = self;
+        let Self { calls, latencies, rows, ages, call_table, latency_table, .. } = self;
         call_table.each(|key, value| {
-            let changed = calls.read(*key, *value);
-            ages.saw(key.process, changed);
+            let added = calls.read(*key, *value);
+            // Only what could have been counted in a row counts for getting one.
+            if key.errno == 0 {
+                rows.counted_elsewhere(key.process, added);
+            }
+            ages.saw(key.process, added > 0);
         })?;
         latency_table.each(|key, value| latencies.read(*key, value))?;
+        rows.read(calls, latencies, |process, changed| ages.saw(process, changed));
         Ok(())
     }
 
     fn remove_dead(&mut self) {
         let dead = self.ages.end_round(ages::is_gone);
+        let Self { calls, latencies, rows, call_table, latency_table, .. } = self;
+        rows.end_round(dead);
         if dead.is_empty() {
             return;
         }
-        let Self { calls, latencies, call_table, latency_table, .. } = self;
         calls.forget(dead, |key| call_table.remove(*key));
         latencies.forget(dead, |key| latency_table.remove(*key));
     }

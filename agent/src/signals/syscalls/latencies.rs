@@ -14,6 +14,7 @@ use crate::{
 };
 
 const NANOSECOND: f64 = 1e-9;
+const NOTHING: Latency = Latency { sum_ns: 0, unstarted: 0, buckets: [0; LATENCY_BUCKETS] };
 
 /// What has been read of every histogram.
 #[derive(Default)]
@@ -33,23 +34,26 @@ struct Sum {
 impl Latencies {
     /// Takes one histogram.
     pub fn read(&mut self, key: LatencyKey, value: &Latency) {
-        const NOTHING: Latency = Latency { sum_ns: 0, unstarted: 0, buckets: [0; LATENCY_BUCKETS] };
         let seen = self.seen.entry(key).or_insert(NOTHING);
         if seen == value {
             return;
         }
-        self.unstarted += value.unstarted.wrapping_sub(seen.unstarted);
-        if seen.buckets != value.buckets {
-            let sum = self
-                .round
-                .entry((key.process, key.nr))
-                .or_insert(Sum { ns: 0, buckets: [0; LATENCY_BUCKETS] });
-            sum.ns += value.sum_ns.wrapping_sub(seen.sum_ns);
-            for ((sum, new), old) in sum.buckets.iter_mut().zip(&value.buckets).zip(&seen.buckets) {
-                *sum += u64::from(new.wrapping_sub(*old));
-            }
+        let seen = std::mem::replace(seen, *value);
+        self.add(key.process, key.nr, value, &seen);
+    }
+
+    /// Takes what a histogram has more than it had before.
+    pub fn add(&mut self, process: ProcessKey, nr: u16, now: &Latency, before: &Latency) {
+        self.unstarted += now.unstarted.wrapping_sub(before.unstarted);
+        if now.buckets == before.buckets {
+            return;
         }
-        *seen = *value;
+        let nothing = Sum { ns: 0, buckets: [0; LATENCY_BUCKETS] };
+        let sum = self.round.entry((process, nr)).or_insert(nothing);
+        sum.ns += now.sum_ns.wrapping_sub(before.sum_ns);
+        for ((sum, new), old) in sum.buckets.iter_mut().zip(&now.buckets).zip(&before.buckets) {
+            *sum += u64::from(new.wrapping_sub(*old));
+        }
     }
 
     /// Puts the histograms of the round into `out` and begins the next.

@@ -10,6 +10,7 @@ mod collector;
 mod errno;
 mod latencies;
 mod names;
+mod rows;
 mod setup;
 mod table_aarch64;
 mod table_x86_64;

@@ -3,9 +3,9 @@
 use shipwake_ebpf::{
     offsets::{ABSENT, Offsets},
     syscalls::{
-        KIND_ACCEPT, KIND_FORK, KIND_READ, KIND_READV, KIND_RECVFROM, KIND_RECVMSG, KIND_SENDFILE,
-        KIND_SENDMSG, KIND_SENDTO, KIND_TIMED, KIND_WRITE, KIND_WRITEV, KINDS, PART_COUNTS,
-        PART_HTTP, PART_LATENCY, PART_OWNERS, Settings,
+        KIND_ACCEPT, KIND_FORK, KIND_LATENCY_SHIFT, KIND_READ, KIND_READV, KIND_RECVFROM,
+        KIND_RECVMSG, KIND_SENDFILE, KIND_SENDMSG, KIND_SENDTO, KIND_TIMED, KIND_WRITE,
+        KIND_WRITEV, KINDS, PART_COUNTS, PART_HTTP, PART_LATENCY, PART_OWNERS, ROW_BYTES, Settings,
     },
 };
 
@@ -60,6 +60,7 @@ pub fn globals(setup: &Setup<'_>) -> Vec<Global> {
                 parts: parts(setup),
                 shard_mask: shards(setup.cpus) - 1,
                 compat_bit: COMPAT_BIT,
+                row_cpus: row_cpus(setup.cpus),
             },
         ),
     ]
@@ -68,7 +69,28 @@ pub fn globals(setup: &Setup<'_>) -> Vec<Global> {
 /// Sizes of the tables. More CPUs mean more counters per key and more processes.
 pub fn map_sizes(setup: &Setup<'_>) -> Vec<(&'static str, u32)> {
     let scale = shards(setup.cpus).max(2) / 2;
-    vec![("CALLS", 65_536 * scale), ("LATENCIES", 16_384 * scale), ("HTTP", ring_bytes(setup.cpus))]
+    vec![
+        ("CALLS", 65_536 * scale),
+        ("LATENCIES", 16_384 * scale),
+        ("ROWS", rows(setup.cpus) * row_cpus(setup.cpus)),
+        ("HTTP", ring_bytes(setup.cpus)),
+    ]
+}
+
+/// CPUs with counters of their own in every row: as many as there can be, within reason. Calls on other
+/// CPUs are counted in the hashes.
+pub fn row_cpus(cpus: u32) -> u32 {
+    cpus.clamp(1, 256)
+}
+
+/// How many processes can have a row. The memory is taken at once, so many CPUs mean fewer rows.
+fn rows(cpus: u32) -> u32 {
+    const MOST: usize = 64;
+    const LEAST: usize = 8;
+    let cpus = row_cpus(cpus) as usize;
+    let bytes = (2 << 20) + cpus * (128 << 10);
+    let rows = (bytes / (cpus * ROW_BYTES)).clamp(LEAST, MOST);
+    u32::try_from(rows).unwrap_or(0)
 }
 
 /// Bytes of the ring `HTTP`, which count twice in the agent's resident memory: the kernel maps them twice in a row.
@@ -122,16 +144,31 @@ fn shards(cpus: u32) -> u32 {
     cpus.next_power_of_two().clamp(1, MAX_SHARDS)
 }
 
-fn kinds(timed: &[String]) -> [u8; KINDS] {
+fn kinds(timed: &[String]) -> [u16; KINDS] {
     let mut kinds = [0; KINDS];
-    let timed = timed.iter().map(|name| (name.as_str(), KIND_TIMED));
-    for (name, flags) in SPECIAL.iter().copied().chain(timed) {
+    for (name, kind) in SPECIAL {
         // A call that this architecture does not have needs no entry.
-        if let Some(kind) = names::number(name).and_then(|nr| kinds.get_mut(usize::from(nr))) {
-            *kind |= flags;
+        if let Some(entry) = names::number(name).and_then(|nr| kinds.get_mut(usize::from(nr))) {
+            *entry = u16::from(*kind);
+        }
+    }
+    for (place, nr) in (0..).zip(self::timed(timed)) {
+        if let Some(entry) = kinds.get_mut(usize::from(nr)) {
+            *entry |= KIND_TIMED | place.min(u16::from(u8::MAX)) << KIND_LATENCY_SHIFT;
         }
     }
     kinds
+}
+
+/// Numbers of the timed calls in the order of their places in a row; those behind [`ROW_TIMED`] have none.
+pub fn timed(names: &[String]) -> Vec<u16> {
+    let mut numbers = Vec::new();
+    for number in names.iter().filter_map(|name| names::number(name)) {
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    numbers
 }
 
 fn offsets(known: &Offsets) -> Offsets {
@@ -144,6 +181,8 @@ fn offsets(known: &Offsets) -> Offsets {
 
 #[cfg(test)]
 mod tests {
+    use shipwake_ebpf::syscalls::ROW_TIMED;
+
     use super::*;
 
     #[track_caller]
@@ -161,12 +200,25 @@ mod tests {
 
     #[test]
     fn kinds_keep_both_the_kind_and_the_flag() {
-        let kinds = kinds(&["read".to_owned(), "fsync".to_owned(), "no_such_call".to_owned()]);
+        let kinds = kinds(&["read", "read", "fsync", "no_such_call"].map(str::to_owned));
         let of = |name| names::number(name).map(|nr| kinds[usize::from(nr)]);
-        assert_eq!(of("read"), Some(KIND_READ | KIND_TIMED));
-        assert_eq!(of("fsync"), Some(KIND_TIMED));
-        assert_eq!(of("write"), Some(KIND_WRITE));
+        assert_eq!(of("read"), Some(u16::from(KIND_READ) | KIND_TIMED));
+        assert_eq!(of("fsync"), Some(KIND_TIMED | 1 << KIND_LATENCY_SHIFT));
+        assert_eq!(of("write"), Some(u16::from(KIND_WRITE)));
         assert_eq!(of("getppid"), Some(0));
+    }
+
+    #[test]
+    fn rows_are_few_where_cpus_are_many() {
+        for (cpus, expected) in [(1, 64), (2, 64), (8, 36), (64, 15), (256, 13), (4096, 13)] {
+            assert_eq!(rows(cpus), expected, "{cpus} CPUs");
+        }
+    }
+
+    #[test]
+    fn the_calls_timed_by_default_all_have_a_place_in_a_row() {
+        let default = crate::config::Config::default().syscalls.latency;
+        assert!(timed(&default).len() <= ROW_TIMED);
     }
 
     #[test]

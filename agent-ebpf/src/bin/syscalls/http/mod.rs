@@ -13,7 +13,6 @@ mod head;
 mod scratch;
 mod table;
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use shipwake_ebpf::{
     http::{DIRECTION_IN, DIRECTION_OUT},
     probe::{constant, fd_to_sock, field, is_tcp},
@@ -33,9 +32,15 @@ const NOT_THE_STREAM: u32 = 0x1 | 0x2 | 0x2000;
 /// The bytes are thrown away unseen.
 const MSG_TRUNC: u32 = 0x20;
 
-/// A call of this kind moved `bytes` bytes, more than none.
+/// A call of this kind that returned `now` moved `bytes` bytes, more than none.
 #[inline(always)]
-pub fn io<const BTF: bool>(kind: u8, registers: *const u8, bytes: u64, process: ProcessKey) {
+pub fn io<const BTF: bool>(
+    kind: u8,
+    registers: *const u8,
+    bytes: u64,
+    process: ProcessKey,
+    now: u64,
+) {
     let offsets = globals::offsets();
     let Some(fd) = field::<BTF, u32>(registers, constant(&offsets.regs_arg0)) else { return };
     let Some(sk) = fd_to_sock::<BTF>(fd, offsets) else { return };
@@ -57,8 +62,7 @@ pub fn io<const BTF: bool>(kind: u8, registers: *const u8, bytes: u64, process: 
     let io = Io {
         pointer,
         bytes,
-        // SAFETY: the helper takes no argument.
-        now: unsafe { bpf_ktime_get_ns() },
+        now,
         direction: if input { DIRECTION_IN } else { DIRECTION_OUT },
         kind: if flags & MSG_TRUNC != 0 { 0 } else { u32::from(kind) },
     };
