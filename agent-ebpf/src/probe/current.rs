@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf};
 
-use super::read::{constant, field};
+use super::read::{constant, known};
 use crate::{
     offsets::Offsets,
     process::{ProcessKey, TICK_NS},
@@ -37,7 +37,7 @@ pub fn current_process<const BTF: bool>(offsets: &Offsets) -> ProcessKey {
 
 #[inline(always)]
 fn start_ticks<const BTF: bool>(task: *const u8, offsets: &Offsets) -> Option<u32> {
-    let leader: *const u8 = field::<BTF, _>(task, constant(&offsets.task_group_leader))?;
-    let start_ns: u64 = field::<BTF, _>(leader, constant(&offsets.task_start_boottime))?;
+    let leader: *const u8 = known::<BTF, _>(task, constant(&offsets.task_group_leader))?;
+    let start_ns: u64 = known::<BTF, _>(leader, constant(&offsets.task_start_boottime))?;
     Some((start_ns / TICK_NS) as u32)
 }

@@ -50,6 +50,18 @@ pub fn field<const BTF: bool, T: Copy>(base: *const u8, offset: u32) -> Option<T
     }
 }
 
+/// [`field`] of what every kernel with types has: where those are known nothing is asked. If one lacked it after
+/// all, the verifier would refuse the program, and its twin would serve.
+#[inline(always)]
+pub fn known<const BTF: bool, T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+    if BTF {
+        // SAFETY: the verifier turns the load into one that cannot fault.
+        Some(unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) })
+    } else {
+        field::<false, T>(base, offset)
+    }
+}
+
 /// Adds to a counter that several CPUs may touch.
 #[inline(always)]
 pub fn add(counter: *mut u64, value: u64) {

@@ -2,7 +2,7 @@
 
 use super::{
     current::current_task,
-    read::{constant, field, kernel_field},
+    read::{constant, kernel, kernel_field, known},
 };
 use crate::offsets::Offsets;
 
@@ -10,21 +10,23 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 
-/// Address of `struct sock` behind a descriptor of the running process; `None` when it is no socket.
+/// Address of `struct sock` behind a descriptor of `task`, which is running; `None` when it is no socket. All
+/// offsets that this takes must be known.
 ///
 /// What proves a socket is not the file's mode, which costs two more reads, but that its private data
 /// points back to the file: of all kinds of files only sockets have that at this place.
 #[inline(always)]
-pub fn fd_to_sock<const BTF: bool>(fd: u32, o: &Offsets) -> Option<u64> {
-    let files: *const u8 = field::<BTF, _>(current_task::<BTF>(), constant(&o.task_files))?;
-    let fdt: *const u8 = field::<BTF, _>(files, constant(&o.files_fdt))?;
-    let max_fds: u32 = field::<BTF, _>(fdt, constant(&o.fdt_max_fds))?;
+pub fn fd_to_sock<const BTF: bool>(task: *const u8, fd: u32, o: &Offsets) -> Option<u64> {
+    let files: *const u8 = known::<BTF, _>(task, constant(&o.task_files))?;
+    let fdt: *const u8 = known::<BTF, _>(files, constant(&o.files_fdt))?;
+    let max_fds: u32 = known::<BTF, _>(fdt, constant(&o.fdt_max_fds))?;
     if fd >= max_fds {
         return None;
     }
-    let table: u64 = field::<BTF, _>(fdt, constant(&o.fdt_fd))?;
-    let file: u64 = kernel_field(table, fd * 8)?;
-    let socket: u64 = kernel_field(file, constant(&o.file_private_data))?;
+    let table: u64 = known::<BTF, _>(fdt, constant(&o.fdt_fd))?;
+    let file: u64 = kernel(table + u64::from(fd) * 8)?;
+    // With a wrong address, 0 included, the read fails.
+    let socket: u64 = kernel(file.wrapping_add(u64::from(constant(&o.file_private_data))))?;
     let (back, sk) = socket_members(socket, o)?;
     if back == file { Some(sk) } else { None }
 }
@@ -34,7 +36,7 @@ pub fn fd_to_sock<const BTF: bool>(fd: u32, o: &Offsets) -> Option<u64> {
 fn socket_members(socket: u64, o: &Offsets) -> Option<(u64, u64)> {
     let (file, sk) = (constant(&o.socket_file), constant(&o.socket_sk));
     if file.wrapping_add(8) == sk {
-        let [file, sk]: [u64; 2] = kernel_field(socket, file)?;
+        let [file, sk]: [u64; 2] = kernel(socket.wrapping_add(u64::from(file)))?;
         Some((file, sk))
     } else {
         Some((kernel_field(socket, file)?, kernel_field(socket, sk)?))
@@ -56,7 +58,7 @@ pub fn is_tcp(sk: u64, o: &Offsets) -> bool {
 /// Like [`fd_to_sock`], for TCP over IPv4 or IPv6 only.
 #[inline(always)]
 pub fn tcp_sock_of_fd<const BTF: bool>(fd: u32, o: &Offsets) -> Option<u64> {
-    let sk = fd_to_sock::<BTF>(fd, o)?;
+    let sk = fd_to_sock::<BTF>(current_task::<BTF>(), fd, o)?;
     if is_tcp(sk, o) { Some(sk) } else { None }
 }
 

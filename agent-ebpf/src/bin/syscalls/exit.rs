@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use shipwake_ebpf::{
     offsets::Offsets,
-    probe::{constant, current_task, field, process_key},
+    probe::{constant, current_task, known, process_key},
     syscalls::{
         KIND_ACCEPT, KIND_FORK, KIND_MASK, KIND_PLAIN, KIND_READ, KIND_SENDFILE, KIND_TIMED, KINDS,
         NR_COMPAT, PART_COUNTS, PART_HTTP, PART_LATENCY,
@@ -27,7 +27,7 @@ fn exit<const BTF: bool>(args: *const u64) {
     }
     let offsets = globals::offsets();
     // A negative number is no call: a signal handler returned, or a tracer took the call away.
-    let Some(nr @ 0..) = field::<BTF, i32>(registers, constant(&offsets.regs_nr)) else { return };
+    let Some(nr @ 0..) = known::<BTF, i32>(registers, constant(&offsets.regs_nr)) else { return };
     let nr = nr as u32;
     let task = current_task::<BTF>();
     let native = nr < KINDS as u32 && !compat::<BTF>(task, offsets);
@@ -47,8 +47,9 @@ fn exit<const BTF: bool>(args: *const u64) {
         }
     }
     // One look at the clock serves the latency and the exchange.
-    let is_io = (KIND_READ..=KIND_SENDFILE).contains(&kind);
-    let is_timed = globals::on(PART_LATENCY) && flags & KIND_TIMED != 0;
+    // A part that is off is looked up last, for it is on as a rule.
+    let is_io = (KIND_READ..=KIND_SENDFILE).contains(&kind) && result > 0 && globals::on(PART_HTTP);
+    let is_timed = flags & KIND_TIMED != 0 && globals::on(PART_LATENCY);
     let mut now = 0;
     if is_timed || is_io {
         // SAFETY: the helper takes no argument.
@@ -57,14 +58,9 @@ fn exit<const BTF: bool>(args: *const u64) {
     if is_timed {
         latency::finish(row, process, name, flags, thread as u32, now);
     }
-    if !globals::on(PART_HTTP) || result < 0 {
-        return;
-    }
     if is_io {
-        if result > 0 {
-            http::io::<BTF>(kind, registers, result as u64, process, now);
-        }
-    } else if kind == KIND_ACCEPT {
+        http::io::<BTF>(kind, task, registers, result as u64, process, now);
+    } else if kind == KIND_ACCEPT && result >= 0 && globals::on(PART_HTTP) {
         accept::accepted::<BTF>(result as u32, process);
     }
 }
@@ -72,6 +68,6 @@ fn exit<const BTF: bool>(args: *const u64) {
 /// Whether the call came through the 32-bit entry, whose numbers mean other calls.
 #[inline(always)]
 fn compat<const BTF: bool>(task: *const u8, offsets: &Offsets) -> bool {
-    let flags: u32 = field::<BTF, _>(task, constant(&offsets.task_compat)).unwrap_or(0);
+    let flags: u32 = known::<BTF, _>(task, constant(&offsets.task_compat)).unwrap_or(0);
     flags & constant(&globals::settings().compat_bit) != 0
 }

@@ -150,8 +150,12 @@ const HALF_STEP: u64 = 0xb504_f333_f9de_6484;
 /// Index of the bucket for a latency.
 #[inline(always)]
 fn bucket(ns: u64) -> u32 {
-    // In two parts, so that no latency overflows.
-    let units = (ns >> 30) * SCALE + (((ns & ((1 << 30) - 1)) * SCALE) >> 30);
+    // What would overflow, from 8.6 s on, in two parts.
+    let units = if ns >> 33 == 0 {
+        (ns * SCALE) >> 30
+    } else {
+        (ns >> 30) * SCALE + (((ns & ((1 << 30) - 1)) * SCALE) >> 30)
+    };
     // One less, because the upper bound of a bucket belongs to it: an exact power of two is the last
     // value of the bucket below.
     let mut value = units.saturating_sub(1) | 1;

@@ -2,6 +2,8 @@
 //!
 //! One program at system call exit runs the parts that `SETTINGS` turns on.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// Else neighbouring fields that become zero become a call of `memset`, which goes byte by byte.
+#![cfg_attr(target_arch = "bpf", no_builtins)]
 
 #[cfg(target_arch = "bpf")]
 mod accept;

@@ -18,8 +18,10 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 const RECORDS_MAX: usize = 16_384;
 /// With at least this many records in one call, the next call comes sooner.
 const RECORDS_MANY: usize = 512;
-/// Time between two looks at silent connections.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Shortest and longest time between two looks at silent connections. Each walks through the whole table, so
+/// there are no more than the time until an exchange counts as over asks for.
+const SWEEP_MIN: Duration = Duration::from_secs(1);
+const SWEEP_MAX: Duration = Duration::from_secs(2);
 
 struct Http {
     core: Core,
@@ -27,6 +29,7 @@ struct Http {
     connections: Batches<u64, Connection>,
     tallies: Tallies,
     swept: Mono,
+    sweep_every: Duration,
     pause: Duration,
     /// Connections that look silent in the current sweep.
     candidates: Vec<u64>,
@@ -42,6 +45,7 @@ pub(super) fn collector(
         connections: Batches::take(loaded, "CONNECTIONS")?,
         tallies: Tallies::take(loaded)?,
         swept: Mono::now(),
+        sweep_every: (setup.config.http.idle.0 / 2).clamp(SWEEP_MIN, SWEEP_MAX),
         pause: PAUSE_MAX,
         candidates: Vec::new(),
     }))
@@ -57,7 +61,7 @@ impl Collector for Http {
         self.pause = next_pause(self.pause, count);
         self.tallies.collect(now, out);
         // A sweep is only right when no record of an exchange it sees waits in the ring.
-        if count < RECORDS_MAX && now.since(self.swept) >= SWEEP {
+        if count < RECORDS_MAX && now.since(self.swept) >= self.sweep_every {
             self.swept = now;
             self.sweep(now, Last::No, out);
         }

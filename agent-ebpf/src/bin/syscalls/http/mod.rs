@@ -15,7 +15,7 @@ mod table;
 
 use shipwake_ebpf::{
     http::{DIRECTION_IN, DIRECTION_OUT},
-    probe::{constant, fd_to_sock, field, is_tcp},
+    probe::{constant, fd_to_sock, is_tcp, known},
     process::ProcessKey,
     socket::{ROLE_CLIENT, ROLE_SERVER},
     syscalls::{KIND_READ, KIND_READV, KIND_RECVFROM, KIND_RECVMSG},
@@ -36,28 +36,29 @@ const MSG_TRUNC: u32 = 0x20;
 #[inline(always)]
 pub fn io<const BTF: bool>(
     kind: u8,
+    task: *const u8,
     registers: *const u8,
     bytes: u64,
     process: ProcessKey,
     now: u64,
 ) {
     let offsets = globals::offsets();
-    let Some(fd) = field::<BTF, u32>(registers, constant(&offsets.regs_arg0)) else { return };
-    let Some(sk) = fd_to_sock::<BTF>(fd, offsets) else { return };
+    let Some(fd) = known::<BTF, u32>(registers, constant(&offsets.regs_arg0)) else { return };
+    let Some(sk) = fd_to_sock::<BTF>(task, fd, offsets) else { return };
     let connection = table::find(sk);
     if connection.is_none() && (table::is_foreign(sk) || !is_tcp(sk, offsets)) {
         return;
     }
     let flags = match kind {
-        KIND_RECVFROM => field::<BTF, u32>(registers, constant(&offsets.regs_arg3)),
-        KIND_RECVMSG => field::<BTF, u32>(registers, constant(&offsets.regs_arg2)),
+        KIND_RECVFROM => known::<BTF, u32>(registers, constant(&offsets.regs_arg3)),
+        KIND_RECVMSG => known::<BTF, u32>(registers, constant(&offsets.regs_arg2)),
         _ => Some(0),
     };
     let Some(flags) = flags else { return };
     if flags & NOT_THE_STREAM != 0 {
         return;
     }
-    let Some(pointer) = field::<BTF, u64>(registers, constant(&offsets.regs_arg1)) else { return };
+    let Some(pointer) = known::<BTF, u64>(registers, constant(&offsets.regs_arg1)) else { return };
     let input = matches!(kind, KIND_READ | KIND_READV | KIND_RECVFROM | KIND_RECVMSG);
     let io = Io {
         pointer,
