@@ -15,7 +15,7 @@ use std::{
 use shipwake::{
     config::Config,
     kernel::{self, Loaded, btf::Btf, features::Features},
-    process::{EXIT_CODE_UNKNOWN, Fact, ProcessInfo, ProcessKey, ProcessTable},
+    process::{EXIT_CODE_UNKNOWN, Fact, Limits, ProcessInfo, ProcessKey, ProcessTable},
     signals::{Batch, Collector, Object, Setup, Subject, process as signal},
     time::Mono,
 };
@@ -155,8 +155,11 @@ fn own_key() -> ProcessKey {
 }
 
 /// Everything known about the processes of this test.
+/// Everything that was said, joined; nobody is forgotten.
 fn table(said: &Batch) -> ProcessTable {
-    let mut table = ProcessTable::default();
+    let many = usize::MAX;
+    let limits = Limits { keep_dead: Duration::from_secs(3600), processes: many, dead: many };
+    let mut table = ProcessTable::new(limits);
     for fact in shipwake::process::scan().unwrap().facts.into_iter().chain(said.facts.clone()) {
         table.apply(fact);
     }

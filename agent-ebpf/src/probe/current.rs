@@ -22,6 +22,20 @@ pub fn current_task<const BTF: bool>() -> *const u8 {
     }
 }
 
+/// Number of the process that `task`, which is running, belongs to: a load where the task's type is known.
+#[inline(always)]
+pub fn current_tgid<const BTF: bool>(task: *const u8, offsets: &Offsets) -> u32 {
+    let known = if BTF { known::<BTF, _>(task, constant(&offsets.task_tgid)) } else { None };
+    known.unwrap_or_else(|| (bpf_get_current_pid_tgid() >> 32) as u32)
+}
+
+/// Number of the thread `task`, which is running.
+#[inline(always)]
+pub fn current_tid<const BTF: bool>(task: *const u8, offsets: &Offsets) -> u32 {
+    let known = if BTF { known::<BTF, _>(task, constant(&offsets.task_pid)) } else { None };
+    known.unwrap_or_else(|| bpf_get_current_pid_tgid() as u32)
+}
+
 /// Key of the process that `task` belongs to.
 #[inline(always)]
 pub fn process_key<const BTF: bool>(task: *const u8, tgid: u32, offsets: &Offsets) -> ProcessKey {
@@ -31,8 +45,8 @@ pub fn process_key<const BTF: bool>(task: *const u8, tgid: u32, offsets: &Offset
 /// Key of the running process.
 #[inline(always)]
 pub fn current_process<const BTF: bool>(offsets: &Offsets) -> ProcessKey {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    process_key::<BTF>(current_task::<BTF>(), tgid, offsets)
+    let task = current_task::<BTF>();
+    process_key::<BTF>(task, current_tgid::<BTF>(task, offsets), offsets)
 }
 
 #[inline(always)]

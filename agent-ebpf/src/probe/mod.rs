@@ -8,6 +8,6 @@ mod read;
 mod socket;
 mod twin;
 
-pub use current::{current_process, current_task, process_key};
+pub use current::{current_process, current_task, current_tgid, current_tid, process_key};
 pub use read::{add, add32, constant, field, global, kernel, kernel_field, known};
 pub use socket::{SockAddr, fd_to_sock, is_tcp, tcp_sock_of_fd};

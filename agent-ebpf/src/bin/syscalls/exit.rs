@@ -1,9 +1,9 @@
 //! The one program at system call exit.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use shipwake_ebpf::{
     offsets::Offsets,
-    probe::{constant, current_task, known, process_key},
+    probe::{constant, current_task, current_tgid, current_tid, known, process_key},
     syscalls::{
         KIND_ACCEPT, KIND_FORK, KIND_MASK, KIND_PLAIN, KIND_READ, KIND_SENDFILE, KIND_TIMED, KINDS,
         NR_COMPAT, PART_COUNTS, PART_HTTP, PART_LATENCY,
@@ -20,16 +20,15 @@ twin!("sys_exit", syscalls_exit_btf, syscalls_exit_raw, exit);
 fn exit<const BTF: bool>(args: *const u64) {
     // SAFETY: the tracepoint has two arguments.
     let (registers, result) = unsafe { (*args as *const u8, *args.add(1) as i64) };
-    let thread = bpf_get_current_pid_tgid();
-    let tgid = (thread >> 32) as u32;
+    let offsets = globals::offsets();
+    let task = current_task::<BTF>();
+    let tgid = current_tgid::<BTF>(task, offsets);
     if tgid == constant(&globals::settings().own_tgid) {
         return;
     }
-    let offsets = globals::offsets();
     // A negative number is no call: a signal handler returned, or a tracer took the call away.
     let Some(nr @ 0..) = known::<BTF, i32>(registers, constant(&offsets.regs_nr)) else { return };
     let nr = nr as u32;
-    let task = current_task::<BTF>();
     let native = nr < KINDS as u32 && !compat::<BTF>(task, offsets);
     let flags = if native { globals::kind(nr) } else { u16::from(KIND_PLAIN) };
     let kind = flags as u8 & KIND_MASK;
@@ -56,7 +55,7 @@ fn exit<const BTF: bool>(args: *const u64) {
         now = unsafe { bpf_ktime_get_ns() };
     }
     if is_timed {
-        latency::finish(row, process, name, flags, thread as u32, now);
+        latency::finish(row, process, name, flags, current_tid::<BTF>(task, offsets), now);
     }
     if is_io {
         http::io::<BTF>(kind, task, registers, result as u64, process, now);
