@@ -292,6 +292,12 @@ fn a_busy_process_is_counted_in_its_row_exactly() {
     let plan = "getppid=5000 wait=1 getppid=10000 threads=4 open=500 connect=100";
     let mut child = command(plan).stdin(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
+    let getppid = u16::try_from(libc::SYS_getppid).unwrap();
+    let first = shipwake_tests::poll::until(DEADLINE, || {
+        let found = calls_of(&hash, |tgid| tgid == pid);
+        (found.get(&(getppid.into(), 0)) == Some(&5_000)).then_some(())
+    });
+    first.expect("the process waits");
     let mut batch = Batch::default();
     let key = shipwake_tests::poll::until(DEADLINE, || {
         collector.collect(Mono::now(), &mut batch);
@@ -305,7 +311,7 @@ fn a_busy_process_is_counted_in_its_row_exactly() {
     let before = row(&values, place);
     child.stdin.take().unwrap().write_all(b"!").unwrap();
     assert!(child.wait().unwrap().success());
-    let getppid = usize::try_from(libc::SYS_getppid).unwrap();
+    let getppid = usize::from(getppid);
     let counted_there = row(&values, place)[getppid] - before[getppid];
     assert_eq!(counted_there, 10_000 + 400, "all that came after the claim");
     let hashed = calls_of(&hash, |tgid| tgid == pid);

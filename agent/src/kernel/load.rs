@@ -9,6 +9,7 @@ use super::{
     health::{ProbeHealth, Refusal},
     plan::{Hook, Variant},
     share::{SHARED, SharedMaps},
+    signals,
 };
 use crate::signals::{Setup, SignalDef};
 
@@ -97,7 +98,7 @@ pub fn load(
 }
 
 /// A signal that arrives while the verifier works makes it give up with EAGAIN. That says nothing about the
-/// program.
+/// program. Signals are held off, and for what cannot be held off there are several attempts.
 const ATTEMPTS: u32 = 10;
 
 fn attach_patiently(
@@ -105,6 +106,7 @@ fn attach_patiently(
     variant: &Variant,
     btf: Option<&aya::Btf>,
 ) -> Result<(), ProgramError> {
+    let _held = signals::hold();
     for _ in 1..ATTEMPTS {
         match attach(bpf, variant, btf) {
             Err(ProgramError::LoadError { io_error, .. })

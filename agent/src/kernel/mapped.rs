@@ -66,6 +66,7 @@ impl<T: Pod> Mapped<T> {
     }
 
     /// Number of values.
+    #[expect(clippy::len_without_is_empty, reason = "an array without values cannot be made")]
     pub fn len(&self) -> usize {
         self.word_count / Self::WORDS
     }

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod plan;
 pub mod ring;
 mod share;
+mod signals;
 
 pub use drops::Drops;
 pub use iterate::Iterate;

@@ -231,34 +231,40 @@ mod tests {
     const READ: u16 = 0;
 
     /// Both arrays, as the kernel has them.
+    #[derive(Default)]
+    struct Arrays {
+        claims: FxHashMap<usize, u64>,
+        rows: Vec<Row>,
+    }
+
     #[derive(Clone, Default)]
-    struct Kernel(Rc<RefCell<(FxHashMap<usize, u64>, Vec<Row>)>>);
+    struct Kernel(Rc<RefCell<Arrays>>);
 
     impl Claims for Kernel {
         fn write(&self, place: usize, word: u64) {
-            self.0.borrow_mut().0.insert(place, word);
+            self.0.borrow_mut().claims.insert(place, word);
         }
     }
 
     impl Values for Kernel {
         fn len(&self) -> usize {
-            self.0.borrow().1.len()
+            self.0.borrow().rows.len()
         }
 
         fn read(&self, element: usize) -> Option<Row> {
-            self.0.borrow().1.get(element).copied()
+            self.0.borrow().rows.get(element).copied()
         }
     }
 
     impl Kernel {
         fn row(&self, process: ProcessKey) -> Option<u32> {
-            claimed(*self.0.borrow().0.get(&place(process))?, process)
+            claimed(*self.0.borrow().claims.get(&place(process))?, process)
         }
 
         /// A call of the process, counted as the program does. Returns whether it went to a row.
         fn call(&self, process: ProcessKey, cpu: u32) -> bool {
             let Some(row) = self.row(process) else { return false };
-            self.0.borrow_mut().1[(row * CPUS + cpu) as usize].counts[READ as usize] += 1;
+            self.0.borrow_mut().rows[(row * CPUS + cpu) as usize].counts[READ as usize] += 1;
             true
         }
     }
@@ -271,7 +277,7 @@ mod tests {
     impl Test {
         fn new(rows: usize) -> Self {
             let kernel = Kernel::default();
-            kernel.0.borrow_mut().1 = vec![bytemuck::Zeroable::zeroed(); rows * CPUS as usize];
+            kernel.0.borrow_mut().rows = vec![bytemuck::Zeroable::zeroed(); rows * CPUS as usize];
             let rows = Rows::new(kernel.clone(), kernel.clone(), CPUS, vec![READ]);
             Self { kernel, rows }
         }
@@ -340,7 +346,7 @@ mod tests {
         test.round(&[(process(8), BUSY)], &[]);
         assert_eq!(test.kernel.row(process(7)), None, "withdrawn");
         // A program that saw the claim before it was withdrawn.
-        test.kernel.0.borrow_mut().1[(late * CPUS) as usize].counts[READ as usize] += 1;
+        test.kernel.0.borrow_mut().rows[(late * CPUS) as usize].counts[READ as usize] += 1;
         assert_eq!(test.round(&[(process(8), BUSY)], &[]), [(7, "Add(1.0)".to_owned())]);
         assert_eq!(test.kernel.row(process(8)), None, "not yet");
         for _ in 0..=LEAVING {
