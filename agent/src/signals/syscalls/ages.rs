@@ -1,9 +1,9 @@
 //! When the entries of a process may leave the kernel's tables.
 //!
 //! An entry must not be removed while the process can still add to it, and not before its last count was
-//! read. So: a process that did nothing in a round is looked up in `/proc`, rarer and rarer; once it is
-//! gone nothing can be added any more, and the next complete reading has everything. After that reading
-//! the entries go.
+//! read. So: a process is looked up in `/proc` at the end of its first round, because most live shortly, and then
+//! when it did nothing in a round, rarer and rarer; once it is gone nothing can be added any more, and the next
+//! complete reading has everything. After that reading the entries go.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use shipwake_ebpf::process::ProcessKey;
@@ -13,6 +13,8 @@ const RAREST: u32 = 64;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Age {
+    /// It has seen the end of a round.
+    known: bool,
     /// Rounds without a change.
     quiet: u32,
     gone: bool,
@@ -45,7 +47,8 @@ impl Ages {
             }
             age.quiet = age.quiet.saturating_add(1);
             let due = age.quiet >= 2 && (age.quiet.is_power_of_two() || age.quiet % RAREST == 0);
-            age.gone = due && is_gone(*process);
+            age.gone = (due || !age.known) && is_gone(*process);
+            age.known = true;
             true
         });
         dead
@@ -79,12 +82,21 @@ mod tests {
     fn entries_outlive_the_process_by_one_reading() {
         let mut ages = Ages::default();
         ages.saw(PROCESS, true);
-        assert!(!dead(&mut ages, true), "it has just been active");
-        ages.saw(PROCESS, false);
         assert!(!dead(&mut ages, true), "found gone, but its last counts may not have been read");
         ages.saw(PROCESS, true);
         assert!(dead(&mut ages, true), "read after it was gone");
         assert!(!dead(&mut ages, true), "forgotten");
+    }
+
+    #[test]
+    fn who_is_known_is_asked_after_when_it_does_nothing() {
+        let mut ages = Ages::default();
+        for (changed, is_gone, expected) in
+            [(true, false, false), (true, true, false), (false, true, false), (false, true, true)]
+        {
+            ages.saw(PROCESS, changed);
+            assert_eq!(dead(&mut ages, is_gone), expected, "{changed} {is_gone}");
+        }
     }
 
     #[test]
@@ -99,8 +111,8 @@ mod tests {
             });
             assert!(dead.is_empty());
         }
-        // 2, 4, 8, 16, 32 and the multiples of 64.
-        assert_eq!(asked.get(), 5 + 1000 / 64);
+        // At first, at 2, 4, 8, 16, 32 and the multiples of 64.
+        assert_eq!(asked.get(), 6 + 1000 / 64);
     }
 
     #[test]

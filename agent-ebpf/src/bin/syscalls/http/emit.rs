@@ -7,16 +7,12 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use shipwake_ebpf::{
-    drops::Drop,
-    http::{
-        Close, Connection, END_CLOSED, END_RESET, Exchange, HEAD_KEPT, KIND_CLOSE, KIND_EXCHANGE,
-        KIND_SEGMENT, SEGMENT_KEPT, STATE_IDLE, Segment, TALLIES, Tally,
-    },
+use shipwake_ebpf::http::{
+    Close, Connection, END_CLOSED, END_RESET, Exchange, HEAD_KEPT, KIND_CLOSE, KIND_EXCHANGE,
+    KIND_SEGMENT, SEGMENT_KEPT, STATE_IDLE, Segment, TALLIES, Tally,
 };
 
 use super::scratch::Scratch;
-use crate::globals;
 
 /// The user side sets the size by the number of CPUs.
 #[map]
@@ -107,8 +103,6 @@ unsafe fn output<T>(record: &T, size: u64) -> bool {
             u64::from(BPF_RB_NO_WAKEUP),
         )
     };
-    if failed != 0 {
-        globals::lost(Drop::RingFull);
-    }
+    // A failure is counted by the caller, as what is lost.
     failed == 0
 }
