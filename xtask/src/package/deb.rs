@@ -66,6 +66,10 @@ fn files(tree: &Tree, binary: &Path, version: &Version) -> Result<()> {
     for (document, name) in DOCUMENTS {
         tree.file(&format!("{documents}/{name}"), source(document)?)?;
     }
+    tree.file(
+        "usr/share/lintian/overrides/shipwake",
+        source("packaging/debian/lintian-overrides")?,
+    )?;
     let mit: String = source("LICENSE-MIT")?
         .lines()
         .map(|line| if line.is_empty() { " .\n".to_owned() } else { format!(" {line}\n") })
