@@ -45,6 +45,9 @@ pub fn io<const BTF: bool>(
     let offsets = globals::offsets();
     let Some(fd) = known::<BTF, u32>(registers, constant(&offsets.regs_arg0)) else { return };
     let Some(sk) = fd_to_sock::<BTF>(task, fd, offsets) else { return };
+    if table::is_hinted(sk) {
+        return;
+    }
     let connection = table::find(sk);
     if connection.is_none() && (table::is_foreign(sk) || !is_tcp(sk, offsets)) {
         return;

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
     macros::map,
-    maps::HashMap,
+    maps::{Array, HashMap},
 };
 use shipwake_ebpf::{
     drops::Drop,
@@ -24,6 +24,33 @@ static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65536, 
 #[map]
 static FOREIGN: HashMap<u64, u32> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 
+/// A socket that speaks something else, for each value of a short hash of its address: what reads and writes on
+/// such sockets is other people's databases, which are not to pay for two look-ups per call. What is not here may
+/// be in `FOREIGN`.
+#[map]
+static HINTS: Array<u64> = Array::with_max_entries(1 << HINT_BITS, 0);
+const HINT_BITS: u32 = 13;
+
+#[inline(always)]
+fn hint(sk: u64) -> Option<*mut u64> {
+    HINTS.get_ptr_mut((sk.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HINT_BITS)) as u32)
+}
+
+/// Whether the socket is known to speak something else without a look into a table. `false` says nothing.
+#[inline(always)]
+pub fn is_hinted(sk: u64) -> bool {
+    // SAFETY: a checked map value, one aligned word.
+    hint(sk).is_some_and(|hint| unsafe { hint.read_volatile() } == sk)
+}
+
+#[inline(always)]
+fn set_hint(sk: u64) {
+    if let Some(hint) = hint(sk) {
+        // SAFETY: as above.
+        unsafe { hint.write_volatile(sk) }
+    }
+}
+
 #[inline(always)]
 pub fn find(sk: u64) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sk)
@@ -31,7 +58,11 @@ pub fn find(sk: u64) -> Option<*mut Connection> {
 
 #[inline(always)]
 pub fn is_foreign(sk: u64) -> bool {
-    FOREIGN.get_ptr(sk).is_some()
+    let is_foreign = FOREIGN.get_ptr(sk).is_some();
+    if is_foreign {
+        set_hint(sk);
+    }
+    is_foreign
 }
 
 /// Begins to watch a connection.
@@ -82,6 +113,15 @@ pub fn reject(sk: u64, process: ProcessKey) {
 /// Forgets a destroyed socket.
 #[inline(always)]
 pub fn forget(sk: u64) {
+    if let Some(hint) = hint(sk) {
+        // SAFETY: a checked map value, one aligned word. Nobody sets the hint of a socket that is being destroyed: it
+        // belongs to no descriptor any more.
+        unsafe {
+            if hint.read_volatile() == sk {
+                hint.write_volatile(0);
+            }
+        }
+    }
     if CONNECTIONS.remove(sk).is_err() {
         let _ = FOREIGN.remove(sk);
     }
