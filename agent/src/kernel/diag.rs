@@ -69,9 +69,9 @@ pub fn tcp_sockets(network: Option<BorrowedFd<'_>>) -> io::Result<Vec<TcpSocket>
     })
 }
 
-/// Whether a network namespace is the one that the agent is in.
+/// Whether a network namespace is the one that the calling thread is in.
 fn is_own(network: BorrowedFd<'_>) -> io::Result<bool> {
-    let (own, other) = (stat("/proc/self/ns/net")?, fstat(network)?);
+    let (own, other) = (stat("/proc/thread-self/ns/net")?, fstat(network)?);
     Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }
 

@@ -17,12 +17,12 @@ use shipwake_ebpf::{
     process::ProcessKey,
     syscalls::{
         KIND_LATENCY_SHIFT, KIND_TIMED, KINDS, LATENCY_BUCKETS, LATENCY_OFFSET, Latency,
-        LatencyKey, ROW_TIMED, Row,
+        LatencyKey, Row,
     },
     twin,
 };
 
-use crate::{counts::shard, globals};
+use crate::{counts::shard, globals, rows};
 
 /// Slots for the starts of calls: half a MiB. Two threads share one only when their numbers differ by a
 /// multiple of this.
@@ -96,16 +96,13 @@ pub fn finish(
     thread: u32,
     now: u64,
 ) {
+    let own = row.and_then(|row| rows::latency(row, flags >> KIND_LATENCY_SHIFT));
     let start = take_start(thread);
     let ns = now.saturating_sub(start);
-    let bucket = bucket(ns) as usize & (LATENCY_BUCKETS - 1);
-    let place = (flags >> KIND_LATENCY_SHIFT) as usize;
-    if let Some(row) = row
-        && place < ROW_TIMED
-    {
-        // SAFETY: the place is inside the row and the bucket inside its table. Only this CPU writes here.
+    let bucket = core::hint::black_box(bucket(ns)) as usize & (LATENCY_BUCKETS - 1);
+    if let Some(latency) = own {
+        // SAFETY: the bucket is inside the table. Only this CPU writes here.
         unsafe {
-            let latency = (&raw mut (*row).latencies).cast::<Latency>().add(place);
             if start == 0 {
                 (*latency).unstarted += 1;
                 return;

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use shipwake_ebpf::{
     probe::constant,
     process::ProcessKey,
-    syscalls::{CLAIMS as CLAIM_COUNT, KINDS, Row, claimed},
+    syscalls::{CLAIMS as CLAIM_COUNT, KINDS, Latency, ROW_TIMED, Row, claimed},
 };
 
 use crate::globals;
@@ -39,13 +39,26 @@ pub fn of(process: ProcessKey) -> Option<*mut Row> {
     ROWS.get_ptr_mut(row * cpus + cpu)
 }
 
+/// The histogram at a place, if the row has such a place.
+#[inline(always)]
+pub fn latency(row: *mut Row, place: u16) -> Option<*mut Latency> {
+    let place = core::hint::black_box(place) as usize;
+    if place >= ROW_TIMED {
+        return None;
+    }
+    // SAFETY: the place is inside the table.
+    Some(unsafe { (&raw mut (*row).latencies).cast::<Latency>().add(place) })
+}
+
 /// Counts a call without an error. `nr` is a number of the native ABI.
 #[inline(always)]
 pub fn count(row: *mut Row, nr: u16) {
+    // Verifiers before 5.12 forget what they knew of a number that lay on the stack: the mask is for them.
+    let index = core::hint::black_box(nr) as usize & (KINDS - 1);
     // SAFETY: the mask keeps the index inside the table. Only this CPU writes to this element, and a program
     // does not run twice at once on one CPU.
     unsafe {
-        let count = (&raw mut (*row).counts).cast::<u64>().add(nr as usize & (KINDS - 1));
+        let count = (&raw mut (*row).counts).cast::<u64>().add(index);
         count.write(count.read() + 1);
     }
 }

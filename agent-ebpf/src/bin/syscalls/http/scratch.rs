@@ -38,6 +38,20 @@ pub struct Scan {
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
+/// An address as a number to calculate with, when the verifier knows it as a pointer: it forgets what it was told
+/// through a map.
+#[inline(always)]
+pub fn plain(address: u64) -> Option<u64> {
+    let scratch = scratch()?;
+    // SAFETY: a checked map value.
+    let place = unsafe { &raw mut (*scratch).fresh.exchange.origin.connection };
+    // SAFETY: this CPU's room. The field is set anew for every connection.
+    unsafe {
+        place.write_volatile(address);
+        Some(place.read_volatile())
+    }
+}
+
 /// This CPU's room.
 #[inline(always)]
 pub fn scratch() -> Option<*mut Scratch> {

@@ -13,7 +13,10 @@ use shipwake_ebpf::{
     socket::{ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN},
 };
 
-use super::{emit::tally, scratch::Scratch};
+use super::{
+    emit::tally,
+    scratch::{self, Scratch},
+};
 use crate::globals;
 
 /// Connections that speak HTTP/1 or have just begun to. An entry is allocated when it is needed.
@@ -113,7 +116,7 @@ pub fn reject(sk: u64, process: ProcessKey) {
 /// Forgets a destroyed socket.
 #[inline(always)]
 pub fn forget(sk: u64) {
-    if let Some(hint) = hint(sk) {
+    if let Some(hint) = scratch::plain(sk).and_then(hint) {
         // SAFETY: a checked map value, one aligned word. Nobody sets the hint of a socket that is being destroyed: it
         // belongs to no descriptor any more.
         unsafe {
