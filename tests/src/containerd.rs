@@ -277,21 +277,30 @@ conf_dir = "{shown}/cni"
         command
     }
 
+    /// Ends everything, whatever of it goes wrong on the way. Returns the first thing that did.
     fn clear(&mut self) -> Result<()> {
         if self.child.is_none() {
             self.boot()?;
         }
-        self.thaw()?;
+        let emptied = self.thaw().and_then(|()| self.empty());
+        emptied.and(self.halt())
+    }
+
+    fn empty(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut remove = |namespace: &str, kind: &str, arguments: &[&str]| -> Result<()> {
+            for id in self.ctr(namespace, &[kind, "list", "--quiet"])?.split_whitespace() {
+                let removed = self.ctr(namespace, &[&[kind], arguments, &[id]].concat());
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(removed.map(drop));
+            }
+            Ok(())
+        };
         for namespace in self.ctr("default", &["namespaces", "list", "--quiet"])?.split_whitespace()
         {
-            for id in self.ctr(namespace, &["tasks", "list", "--quiet"])?.split_whitespace() {
-                self.ctr(namespace, &["tasks", "delete", "--force", id])?;
-            }
-            for id in self.ctr(namespace, &["containers", "list", "--quiet"])?.split_whitespace() {
-                self.ctr(namespace, &["containers", "delete", id])?;
-            }
+            remove(namespace, "tasks", &["delete", "--force"])?;
+            remove(namespace, "containers", &["delete"])?;
         }
-        self.halt()
+        outcome
     }
 }
 
