@@ -192,7 +192,9 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let cleared = self.thaw().and_then(|()| self.unserve()).and_then(|()| {
             self.podman(&["rm", "--all", "--force", "--time", "0"]).map(drop)?;
-            self.podman(&["rmi", "--all", "--force"]).map(drop)
+            self.podman(&["rmi", "--all", "--force"]).map(drop)?;
+            // Ends the process that keeps the namespaces of the user.
+            self.user.as_ref().map_or(Ok(()), |_| self.podman(&["system", "migrate"]).map(drop))
         });
         if let Err(error) = cleared {
             eprintln!("podman in {} did not end well: {error:#}", self.directory.display());
