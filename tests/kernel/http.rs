@@ -243,11 +243,15 @@ fn exchanges_of_this_process_are_measured_on_both_sides() {
     client.write_all(b"GET /all/closed HTTP/1.1\r\n\r\n").unwrap();
     read_until(&mut client, b"never");
     drop(client);
-    let mut client = serve(|mut stream| {
+    // A reset that comes before the write of the request returns finds no exchange yet.
+    let (written, is_written) = std::sync::mpsc::channel();
+    let mut client = serve(move |mut stream| {
         read_until(&mut stream, BLANK);
+        is_written.recv().unwrap();
         net::reset_on_close(stream.as_raw_fd()).unwrap();
     });
     client.write_all(b"GET /all/reset HTTP/1.1\r\n\r\n").unwrap();
+    written.send(()).unwrap();
     read_until(&mut client, b"never");
     drop(client);
 

@@ -82,7 +82,7 @@ fn one(line: &str, agent: &Path, tests: &Path, filter: &[String]) -> Result<()> 
     for program in PROGRAMS {
         guest.program(program, Path::new(program))?;
     }
-    guest.modules(&kernel, &["veth", "sch_netem", "dummy"])?;
+    guest.modules(&kernel, &["veth", "sch_netem", "dummy", "tcp_diag"])?;
     guest.script(&format!(
         "export SHIPWAKE_KERNEL_LINE={line} SHIPWAKE_BINARY=/usr/bin/shipwake RUST_BACKTRACE=1\n\
          /bin/kernel-tests --test-threads=1 --nocapture {}\n",
