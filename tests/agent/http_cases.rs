@@ -114,7 +114,6 @@ fn awkward_exchanges_are_read_right() {
     let body = b"GET /fake HTTP/1.1\r\nHost: fake\r\n\r\n\r\n";
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"POST /with-body HTTP/1.1\r\nHost: a\r\nContent-Length: 35\r\n\r\n").unwrap();
-    thread::sleep(Duration::from_millis(100));
     stream.write_all(&body[..35]).unwrap();
     let _ = stream.read_to_end(&mut Vec::new());
 

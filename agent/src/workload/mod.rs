@@ -10,6 +10,7 @@ pub mod cgroup;
 mod contract;
 mod directory;
 mod health;
+mod living;
 pub mod names;
 pub mod resolve;
 mod runtime;

@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::CWD;
 
 use super::{
-    bytes::{self, Bounded},
+    bytes::Bounded,
     cache::Cache,
     command::{self, Entry},
     dotnet,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     process::ProcessKey,
-    workload::{Attribute, environ, resolve::basename},
+    workload::{Attribute, living, resolve::basename},
 };
 
 /// How long it holds that a file is in no package: packages are installed around running programs.
@@ -38,7 +38,7 @@ const OTHERS: usize = 512;
 /// Databases of packages that are remembered, at least: the host's and one of a container.
 const DATABASES: usize = 2;
 /// Longest command line that is looked at, in bytes.
-const LONGEST_COMMAND: usize = 64 * 1024;
+const LONGEST_COMMAND: u64 = 64 * 1024;
 /// Jars of a class path that are looked into.
 const MOST_JARS: usize = 64;
 
@@ -94,7 +94,7 @@ impl Reader {
                 None => self.look(&subject),
             };
             if executable_key(process.tgid).as_ref() == Some(&subject.key) {
-                return if environ::is_same(process) { said } else { Vec::new() };
+                return if living::is_same(process) { said } else { Vec::new() };
             }
         }
         Vec::new()
@@ -320,15 +320,9 @@ fn working_directory(tgid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{tgid}/cwd")).ok()
 }
 
-/// Arguments, which never leave this module. A process in the middle of an exec has none yet.
+/// Arguments, which never leave this module.
 fn command_line(process: &ProcessKey) -> Option<Vec<u8>> {
-    let mut pauses = environ::EXEC_PAUSES.iter();
-    loop {
-        let file = File::open(format!("/proc/{}/cmdline", process.tgid)).ok()?;
-        let bytes = bytes::head(&file, LONGEST_COMMAND)?;
-        if !bytes.is_empty() || !environ::is_in_exec_now(process) {
-            return Some(bytes);
-        }
-        std::thread::sleep(*pauses.next()?);
-    }
+    let mut bytes = Vec::new();
+    living::read(process, "cmdline", LONGEST_COMMAND, &mut bytes)?;
+    Some(bytes)
 }

@@ -15,8 +15,8 @@ use crate::workload::{
     Attribute,
     runtime::{
         channel::{Channel, Empty},
-        problem::Problem,
-        watch::{Daemon, Session, Told},
+        problem::{Problem, or_flaw},
+        watch::{Daemon, Session, Told, pass_on},
     },
 };
 
@@ -77,12 +77,9 @@ impl Session for Connected {
             let filters = ["/containers/create", "/containers/update", "/tasks/start"]
                 .map(|topic| format!("topic==\"{topic}\""))
                 .to_vec();
-            // What does not fit will be asked for.
             let take = |Envelope { topic: _, event }| {
                 let id = event.and_then(|event| AboutContainer::decode(event.value).ok());
-                id.is_none_or(|AboutContainer { id }| {
-                    !matches!(events.try_send(id), Err(mpsc::error::TrySendError::Closed(_)))
-                })
+                id.is_none_or(|AboutContainer { id }| pass_on(&events, id))
             };
             match channel.follow(api::EVENTS, &Subscribe { filters }, take).await {
                 Ok(()) => Problem::Broken("the stream of events ended".to_owned()),
@@ -95,11 +92,7 @@ impl Session for Connected {
         let Some((namespace, container)) = self.find(id).await? else {
             return Ok(Told::default());
         };
-        let (image, flaw) = match self.images.get(&self.channel, &namespace, &container).await {
-            Ok(image) => (image, None),
-            Err(problem) if problem.is_of_one_answer() => (None, Some(problem)),
-            Err(problem) => return Err(problem),
-        };
+        let (image, flaw) = or_flaw(self.images.get(&self.channel, &namespace, &container).await)?;
         let attributes = describe::container(&namespace, &container, image.as_ref(), &self.allowed);
         Ok(Told { attributes, flaw })
     }

@@ -19,9 +19,9 @@ use crate::workload::{
         cache::Cache,
         channel::{Channel, Empty},
         image::ImageFacts,
-        problem::Problem,
+        problem::{Problem, or_flaw},
         tell::Tell,
-        watch::{Daemon, Session, Told},
+        watch::{Daemon, Session, Told, pass_on},
     },
 };
 
@@ -88,14 +88,9 @@ impl Session for Connected {
     ) -> impl Future<Output = Problem> + Send + 'static {
         let channel = self.channel.clone();
         async move {
-            // What does not fit will be asked for; ends are of no interest.
-            let take = |Event { container_id, kind }: Event| {
-                kind > 1
-                    || !matches!(
-                        events.try_send(container_id),
-                        Err(mpsc::error::TrySendError::Closed(_))
-                    )
-            };
+            // Ends are of no interest.
+            let take =
+                |Event { container_id, kind }: Event| kind > 1 || pass_on(&events, container_id);
             match channel.follow(api::EVENTS, &Empty {}, take).await {
                 // Older runtimes have no such stream, and some refuse it unless told otherwise: then
                 // every container is asked about when its first process shows up.
@@ -119,11 +114,7 @@ impl Session for Connected {
             return Ok(Told { attributes: told.0, flaw: None });
         };
         let pod = self.pod(&container.sandbox_id).await?;
-        let (image, flaw) = match self.image(&container).await {
-            Ok(image) => (image, None),
-            Err(problem) if problem.is_of_one_answer() => (None, Some(problem)),
-            Err(problem) => return Err(problem),
-        };
+        let (image, flaw) = or_flaw(self.image(&container).await)?;
         let wanted = [&*self.exported, &*self.ruled].concat();
         let attributes = describe::container(&container, &pod, image.as_deref(), &wanted);
         told.0.extend(attributes);

@@ -10,7 +10,7 @@ use super::{
     model::{Container, Event, Listed},
 };
 use crate::workload::runtime::{
-    problem::Problem,
+    problem::{Problem, or_flaw},
     rest::Client,
     watch::{Daemon, Session, Told},
 };
@@ -90,11 +90,7 @@ impl Session for Api {
         let Some(container) = found.filter(|container| container.id == id) else {
             return Ok(Told::default());
         };
-        let (image, flaw) = match images.get(client, &container.image, allowed).await {
-            Ok(image) => (image, None),
-            Err(problem) if problem.is_of_one_answer() => (None, Some(problem)),
-            Err(problem) => return Err(problem),
-        };
+        let (image, flaw) = or_flaw(images.get(client, &container.image, allowed).await)?;
         let attributes = describe::container(runtime, &container, image.as_deref(), allowed);
         Ok(Told { attributes, flaw })
     }

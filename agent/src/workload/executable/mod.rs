@@ -48,7 +48,7 @@ fn start(_: &Config, mut asks: mpsc::Receiver<Ask>, changes: mpsc::Sender<Change
 /// Path of the executable, unless the process is gone or is a thread of the kernel.
 fn read(key: &ProcessKey) -> Option<Arc<str>> {
     let path = fs::read_link(format!("/proc/{}/exe", key.tgid)).ok()?;
-    super::environ::is_same(key).then_some(())?;
+    super::living::is_same(key).then_some(())?;
     plain(path.to_str()?)
 }
 

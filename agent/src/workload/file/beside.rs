@@ -5,7 +5,6 @@ use std::{
     io::Read as _,
     os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
-    thread,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -15,7 +14,7 @@ use rustix::{
 };
 
 use super::Stamp;
-use crate::{process::ProcessKey, workload::environ};
+use crate::{process::ProcessKey, workload::living};
 
 /// In the directory of an application.
 pub const NAME: &str = ".shipwake.json";
@@ -90,25 +89,12 @@ pub(super) fn program(key: &ProcessKey, executable: &str) -> Option<Program> {
         let file = Some(inside(&root, PathBuf::from(executable)));
         return Some(Program { file, directory: None, is_interpreted: false });
     };
-    let command = command(key)?;
+    let mut command = Vec::new();
+    living::read(key, "cmdline", MOST_COMMAND, &mut command)?;
     let cwd = inside(&root, fs::read_link(format!("/proc/{tgid}/cwd")).ok()?);
     let arguments = command.split(|byte| *byte == 0).skip(1);
     let arguments: Vec<&str> = arguments.map_while(|one| std::str::from_utf8(one).ok()).collect();
     interpreted(base, &arguments, valued, &cwd)
-}
-
-/// The arguments of a process, which has none for a moment while it executes a program.
-fn command(key: &ProcessKey) -> Option<Vec<u8>> {
-    let mut pauses = environ::EXEC_PAUSES.iter();
-    loop {
-        let mut command = Vec::new();
-        let file = fs::File::open(format!("/proc/{}/cmdline", key.tgid)).ok()?;
-        file.take(MOST_COMMAND).read_to_end(&mut command).ok()?;
-        if !command.is_empty() || !environ::is_in_exec_now(key) {
-            return Some(command);
-        }
-        thread::sleep(*pauses.next()?);
-    }
 }
 
 /// The path as a process with this root directory sees it. The kernel writes paths as the agent sees them where the

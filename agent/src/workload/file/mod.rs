@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::{
     About, Ask, Attribute, Change, Health, SourceDef, SourceState, cgroup,
-    environ::is_same,
+    living::is_same,
     names,
     worker::{self, Work},
 };

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::{
     About, Ask, Attribute, Change, Health, SourceDef,
-    environ::is_same,
+    living::is_same,
     worker::{self, Work},
 };
 use crate::{

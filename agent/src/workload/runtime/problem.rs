@@ -54,6 +54,17 @@ impl Problem {
     }
 }
 
+/// What was found, or why this one answer is no good. Trouble with the connection stays an error.
+pub(in crate::workload) fn or_flaw<T>(
+    found: Result<Option<T>, Problem>,
+) -> Result<(Option<T>, Option<Problem>), Problem> {
+    match found {
+        Ok(found) => Ok((found, None)),
+        Err(problem) if problem.is_of_one_answer() => Ok((None, Some(problem))),
+        Err(problem) => Err(problem),
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -51,6 +51,12 @@ pub(in crate::workload) trait Session: Send + 'static {
     fn inspect(&mut self, id: &str) -> impl Future<Output = Result<Told, Problem>> + Send;
 }
 
+/// Passes on the id of a container that came or changed; what does not fit will be asked for. False
+/// when nobody listens any more.
+pub(in crate::workload) fn pass_on(events: &mpsc::Sender<String>, id: String) -> bool {
+    !matches!(events.try_send(id), Err(mpsc::error::TrySendError::Closed(_)))
+}
+
 /// What a daemon tells about a container.
 #[derive(Default)]
 pub(in crate::workload) struct Told {
