@@ -17,14 +17,14 @@ use shipwake_tests::{
     peer, poll,
 };
 
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-const SOON: Duration = Duration::from_secs(60);
+pub const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Attributes and their sources of one process, by key.
-type Identity = BTreeMap<String, (String, String)>;
+pub type Identity = BTreeMap<String, (String, String)>;
 
 /// What `cargo xtask package` prepared for `docker build`.
-fn context() -> Option<PathBuf> {
+pub fn context() -> Option<PathBuf> {
     let context = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/package/image");
     if context.join("Dockerfile").is_file() && peer::installed("/usr/sbin/dockerd") {
         return Some(context);
@@ -34,10 +34,10 @@ fn context() -> Option<PathBuf> {
 }
 
 /// A bpffs for the agent in the container, as a host has one on `/sys/fs/bpf`.
-struct Bpffs(PathBuf);
+pub struct Bpffs(pub PathBuf);
 
 impl Bpffs {
-    fn mount() -> Self {
+    pub fn mount() -> Self {
         let folder = std::env::temp_dir().join(format!("shipwake-bpffs-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mounted = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&folder).status();
@@ -46,7 +46,7 @@ impl Bpffs {
     }
 
     /// What agents left there.
-    fn left_behind(&self) -> usize {
+    pub fn left_behind(&self) -> usize {
         let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name());
         entries.filter(|name| name.to_string_lossy().starts_with("shipwake")).count()
     }
@@ -60,10 +60,10 @@ impl Drop for Bpffs {
 }
 
 /// A service of the host, of another user. Ended when dropped.
-struct Legacy(Child);
+pub struct Legacy(pub Child);
 
 impl Legacy {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=4712", "--clear-groups", "/bin/sleep", "1000000"]);
         command.env("OTEL_SERVICE_NAME", "legacy-shop").stdin(Stdio::null());
@@ -133,7 +133,7 @@ fn run(daemon: &Daemon, arguments: &[String]) -> Container {
 }
 
 /// What a listing of `shipwake ps --json` says of these processes.
-fn identities(listing: &str, pids: &[u32]) -> Option<Vec<Identity>> {
+pub fn identities(listing: &str, pids: &[u32]) -> Option<Vec<Identity>> {
     let listing: Value = serde_json::from_str(listing).ok()?;
     let processes = listing["processes"].as_array()?;
     let of = |pid: &u32| {
@@ -258,7 +258,12 @@ fn doctor(daemon: &Daemon, agent: &Container) -> BTreeMap<String, String> {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&told.stdout);
-    let report: Value = serde_json::from_str(&told).unwrap_or_default();
+    states(&told)
+}
+
+/// The checks in what `shipwake doctor --json` prints.
+pub fn states(told: &str) -> BTreeMap<String, String> {
+    let report: Value = serde_json::from_str(told).unwrap_or_default();
     let checks = report["checks"].as_array().cloned().unwrap_or_default();
     let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
     checks.iter().map(|check| (text(check, "name"), text(check, "state"))).collect()

@@ -20,6 +20,16 @@ pub fn binary() -> PathBuf {
     )
 }
 
+/// CPU time that a process has used, to a hundredth of a second.
+pub fn cpu_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let ticks = stat.ok().and_then(|stat| {
+        let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<u64>>()
+    });
+    Duration::from_millis(ticks.unwrap_or_default() * 10)
+}
+
 /// A running agent that reports to `receiver` every second. Killed when dropped.
 pub struct Agent {
     child: Child,
@@ -105,6 +115,11 @@ impl Agent {
     /// The most resident memory there ever was, in KiB.
     pub fn peak_kib(&self) -> u64 {
         self.status("VmHWM:")
+    }
+
+    /// CPU time that it has used, to a hundredth of a second.
+    pub fn cpu(&self) -> Duration {
+        cpu_of(self.child.id())
     }
 
     fn status(&self, key: &str) -> u64 {

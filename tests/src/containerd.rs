@@ -61,9 +61,9 @@ impl Containerd {
             format!(
                 r#"version = 2
 root = "{shown}/root"
-state = "{shown}/state"
+state = "{shown}/run"
 [grpc]
-address = "{shown}/c.sock"
+address = "{shown}/run/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{shown}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -84,14 +84,19 @@ conf_dir = "{shown}/cni"
         Ok(daemon)
     }
 
+    /// What a host has in `/run/containerd`: its socket, and what it knows of running containers.
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
     /// Its socket, of its own API and of the CRI.
     pub fn socket(&self) -> PathBuf {
-        self.directory.join("c.sock")
+        self.state().join("containerd.sock")
     }
 
     /// Where the bundles of containers are, by namespace.
     pub fn bundles(&self) -> PathBuf {
-        self.directory.join("state/io.containerd.runtime.v2.task")
+        self.state().join("io.containerd.runtime.v2.task")
     }
 
     /// Starts the daemon, again after [`Self::halt`].
@@ -114,6 +119,11 @@ conf_dir = "{shown}/cni"
         let said = || fs::read_to_string(self.log()).unwrap_or_default();
         ensure!(ready == Some(true), "containerd does not start; it said:\n{}", said());
         Ok(())
+    }
+
+    /// Process id of the daemon.
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Stops the daemon. Its containers go on without it.
@@ -163,9 +173,9 @@ conf_dir = "{shown}/cni"
 
     /// Process id of a container's first process.
     pub fn pid(&self, namespace: &str, id: &str) -> Result<u32> {
-        let tasks = self.ctr(namespace, &["tasks", "list"])?;
-        let line = tasks.lines().find(|line| line.starts_with(id)).context("no such task")?;
-        Ok(line.split_whitespace().nth(1).context("no process id")?.parse()?)
+        let file = self.bundles().join(namespace).join(id).join("init.pid");
+        let text = fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
+        Ok(text.trim().parse()?)
     }
 
     /// Runs a pod with one container as the kubelet does, without network and in the host's namespaces
@@ -249,7 +259,7 @@ conf_dir = "{shown}/cni"
     }
 
     /// One call of the CRI by an independent client.
-    fn cri<Q, A>(&self, method: &str, question: Q) -> Result<A>
+    pub fn cri<Q, A>(&self, method: &str, question: Q) -> Result<A>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,

@@ -4,6 +4,8 @@
 pub mod agent;
 pub mod containerd;
 pub mod docker;
+pub mod fleet;
+pub mod kubelet;
 pub mod otlp;
 pub mod peer;
 pub mod podman;

@@ -1,0 +1,124 @@
+//! Many containers started at once: how soon each is attributed to its deploy, and what that costs.
+
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use shipwake_tests::{
+    agent::Agent,
+    fleet::{Fleet, Life, Runtime, Verdict},
+    otlp::Receiver,
+};
+
+/// What is still on its way at the end is waited for.
+const REST: Duration = Duration::from_secs(5);
+/// Within which 99 of 100 must be attributed.
+const TARGET: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("containers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+fn measure() -> Result<()> {
+    let count = option("--containers").and_then(|value| value.parse().ok()).unwrap_or(500);
+    let seconds = option("--seconds").and_then(|value| value.parse().ok()).unwrap_or(60.0);
+    let runtime = match option("--runtime").as_deref() {
+        None | Some("containerd") => Runtime::Containerd,
+        Some("cri") => Runtime::Cri,
+        Some("docker") => Runtime::Docker,
+        Some(other) => bail!("`{other}` is no runtime; known: containerd cri docker"),
+    };
+    let life =
+        if std::env::args().any(|argument| argument == "--short") { Life::Short } else { Life::Long };
+    let fleet = Fleet::new(runtime)?;
+    let receiver = Receiver::start()?;
+    let settings = fleet.settings();
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let agent = Agent::start(&receiver, &settings)?;
+    // One that does not count, so that everything has been used once.
+    fleet.launch(0, 1, Duration::ZERO, life)?;
+    thread::sleep(REST);
+    let before = Sample::of(&agent, &fleet);
+
+    let begin = Instant::now();
+    let members = fleet.launch(1, count, Duration::from_secs_f64(seconds), life)?;
+    let took = begin.elapsed();
+    let during = Sample::of(&agent, &fleet);
+    thread::sleep(REST);
+    let after = Sample::of(&agent, &fleet);
+    let idle = begin.elapsed() - took;
+    let log = agent.log();
+    let peak = agent.peak_kib();
+    let code = agent.stop()?;
+    let verdict = Verdict::of(&members, &receiver);
+
+    let rate = count as f64 / took.as_secs_f64() * 60.0;
+    println!("{runtime:?}, {life:?}: {count} containers in {:.1} s, {rate:.0} a minute", took.as_secs_f64());
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| verdict.within(share).as_secs_f64());
+    println!("  from the start of the process to the first report under its identity,");
+    println!(
+        "  which is one a second    p50 {p50:.2} s   p99 {p99:.2} s   max {max:.2} s   ({} known)",
+        verdict.waited.len()
+    );
+    let Verdict { never, wrong, strays, bare, waited: _ } = &verdict;
+    println!("  never attributed         {:6}", never.len());
+    println!("  series under a wrong one {:6}", wrong.len());
+    println!("  series outside           {:6}", strays.len());
+    println!("  reported before known    {:6}", bare.len());
+    println!("                          before    at the end   {:.0} s later", idle.as_secs_f64());
+    let row = |name: &str, of: &dyn Fn(&Sample) -> f64| {
+        println!("  {name:<22} {:9.2} {:13.2} {:11.2}", of(&before), of(&during), of(&after));
+    };
+    row("agent CPU, s", &|it| it.cpu.as_secs_f64());
+    row("agent RSS, MiB", &|it| it.rss_kib as f64 / 1024.0);
+    row("BPF maps, MiB", &|it| it.map_bytes as f64 / (1024.0 * 1024.0));
+    row("daemon CPU, s", &|it| it.daemon.as_secs_f64());
+    let own = (during.cpu - before.cpu).as_secs_f64();
+    println!(
+        "  agent: {:.1} % of a CPU, {:.1} ms per container; most resident {:.1} MiB; end {code}",
+        own / took.as_secs_f64() * 100.0,
+        own * 1000.0 / count as f64,
+        peak as f64 / 1024.0
+    );
+    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    println!("  warnings of the agent: {complaints:?}");
+    if !never.is_empty() || !wrong.is_empty() || !strays.is_empty() {
+        bail!("never {never:?}, wrong {wrong:?}, outside {strays:?}");
+    }
+    if p99 > TARGET.as_secs_f64() {
+        bail!("99 of 100 took up to {p99:.2} s, more than {TARGET:?}");
+    }
+    Ok(())
+}
+
+/// What everything has cost until now.
+struct Sample {
+    cpu: Duration,
+    daemon: Duration,
+    rss_kib: u64,
+    map_bytes: u64,
+}
+
+impl Sample {
+    fn of(agent: &Agent, fleet: &Fleet) -> Self {
+        Self {
+            cpu: agent.cpu(),
+            daemon: fleet.daemon_cpu(),
+            rss_kib: agent.rss_kib(),
+            map_bytes: agent.map_bytes(),
+        }
+    }
+}
