@@ -29,7 +29,10 @@ fn every_container_of_many_is_attributed() {
     let log = agent.log();
     assert!(agent.stop().unwrap().success());
     let Verdict { never, wrong, strays, bare, waited } = Verdict::of(&members, &receiver);
-    assert!(known.is_some() && never.is_empty(), "never attributed: {never:?}; the agent said {log}");
+    assert!(
+        known.is_some() && never.is_empty(),
+        "never attributed: {never:?}; the agent said {log}"
+    );
     assert!(wrong.is_empty(), "not theirs: {wrong:?}");
     assert!(strays.is_empty(), "outside of their containers: {strays:?}");
     assert!(bare.is_empty(), "reported before it was known what they are: {bare:?}");

@@ -24,6 +24,8 @@ cargo xtask <command>
   build-ebpf         build the BPF objects into target/bpf
   vm [KERNEL ...]    run the kernel tests in QEMU on these Debian kernels (default: 5.10 6.1 6.12)
   bench [--vm]       what the agent costs: in pairs here, or counted in instructions in QEMU
+  bench --containers N [--seconds S] [--runtime containerd|cri|docker] [--short]
+                     how soon each of many containers is attributed, and what that costs
   soak --minutes N   the agent under load and churn; fails when memory or descriptors grow
   package [--deb] [--image] [--check] [--test]
                      make the Debian package and the container image; check what would be

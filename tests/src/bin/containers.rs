@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use shipwake_tests::{
     agent::Agent,
-    fleet::{Fleet, Life, Runtime, Verdict},
+    fleet::{Fleet, Life, Member, Runtime, Verdict},
     otlp::Receiver,
 };
 
@@ -41,20 +41,23 @@ fn measure() -> Result<()> {
         Some("docker") => Runtime::Docker,
         Some(other) => bail!("`{other}` is no runtime; known: containerd cri docker"),
     };
-    let life =
-        if std::env::args().any(|argument| argument == "--short") { Life::Short } else { Life::Long };
+    let life = if std::env::args().any(|argument| argument == "--short") {
+        Life::Short
+    } else {
+        Life::Long
+    };
     let fleet = Fleet::new(runtime)?;
     let receiver = Receiver::start()?;
     let settings = fleet.settings();
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let agent = Agent::start(&receiver, &settings)?;
     // One that does not count, so that everything has been used once.
-    fleet.launch(0, 1, Duration::ZERO, life)?;
+    let first = fleet.launch(0, 1, Duration::ZERO, life)?;
     thread::sleep(REST);
     let before = Sample::of(&agent, &fleet);
 
     let begin = Instant::now();
-    let members = fleet.launch(1, count, Duration::from_secs_f64(seconds), life)?;
+    let mut members = fleet.launch(1, count, Duration::from_secs_f64(seconds), life)?;
     let took = begin.elapsed();
     let during = Sample::of(&agent, &fleet);
     thread::sleep(REST);
@@ -63,10 +66,15 @@ fn measure() -> Result<()> {
     let log = agent.log();
     let peak = agent.peak_kib();
     let code = agent.stop()?;
+    members.extend(first.into_iter().map(|member| Member { started: None, ..member }));
     let verdict = Verdict::of(&members, &receiver);
+    let alone = without(&fleet, count, seconds, life)?;
 
     let rate = count as f64 / took.as_secs_f64() * 60.0;
-    println!("{runtime:?}, {life:?}: {count} containers in {:.1} s, {rate:.0} a minute", took.as_secs_f64());
+    println!(
+        "{runtime:?}, {life:?}: {count} containers in {:.1} s, {rate:.0} a minute",
+        took.as_secs_f64()
+    );
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| verdict.within(share).as_secs_f64());
     println!("  from the start of the process to the first report under its identity,");
     println!(
@@ -93,6 +101,8 @@ fn measure() -> Result<()> {
         own * 1000.0 / count as f64,
         peak as f64 / 1024.0
     );
+    let asked = (after.daemon - before.daemon).as_secs_f64() * 1000.0 / count as f64;
+    println!("  daemon: {asked:.1} ms of CPU per container, {alone:.1} ms without the agent");
     let complaints: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
     println!("  warnings of the agent: {complaints:?}");
     if !never.is_empty() || !wrong.is_empty() || !strays.is_empty() {
@@ -102,6 +112,16 @@ fn measure() -> Result<()> {
         bail!("99 of 100 took up to {p99:.2} s, more than {TARGET:?}");
     }
     Ok(())
+}
+
+/// Milliseconds of the daemon's CPU time per container when nobody watches: of a tenth as many, at the same pace.
+fn without(fleet: &Fleet, count: usize, seconds: f64, life: Life) -> Result<f64> {
+    let some = count.div_ceil(10);
+    let pace = Duration::from_secs_f64(seconds * some as f64 / count as f64);
+    let before = fleet.daemon_cpu();
+    fleet.launch(count + 1, some, pace, life)?;
+    thread::sleep(REST);
+    Ok((fleet.daemon_cpu() - before).as_secs_f64() * 1000.0 / some as f64)
 }
 
 /// What everything has cost until now.

@@ -221,7 +221,9 @@ fn small(folder: &Path) -> Result<()> {
     fs::copy("/bin/busybox", root.join(OWN_BUSYBOX)).context("install busybox-static")?;
     fs::hard_link(root.join(OWN_BUSYBOX), root.join("sleep"))?;
     let tar = folder.join("root.tar");
-    rig::output(Command::new("tar").arg("-C").arg(folder.join("root")).arg("-cf").arg(tar).arg("."))?;
+    rig::output(
+        Command::new("tar").arg("-C").arg(folder.join("root")).arg("-cf").arg(tar).arg("."),
+    )?;
     Ok(())
 }
 

@@ -279,10 +279,9 @@ impl Manifest {
         let python = if venv.is_file() { venv } else { "python3".into() };
         let program = "import json, sys, yaml; \
                        print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-        let json = rig::output(
-            Command::new(python).args(["-c", program]).arg(file).stdin(Stdio::null()),
-        )
-        .context("run `cargo xtask package --check` once: it installs what reads YAML")?;
+        let json =
+            rig::output(Command::new(python).args(["-c", program]).arg(file).stdin(Stdio::null()))
+                .context("run `cargo xtask package --check` once: it installs what reads YAML")?;
         Self::of(serde_json::from_str(&json)?)
     }
 

@@ -1,14 +1,18 @@
-//! What the agent costs: natively in pairs, and deterministically in a guest that counts instructions.
+//! What the agent costs: natively in pairs, deterministically in a guest that counts instructions, and while many
+//! containers start.
 
+mod containers;
 mod native;
 mod vm;
 
 use anyhow::Result;
 
-/// `bench` or `bench --vm`.
+/// `bench`, `bench --containers N` or `bench --vm`.
 pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--vm") {
         vm::run(arguments)
+    } else if arguments.iter().any(|argument| argument == "--containers") {
+        containers::run(arguments)
     } else {
         native::run(arguments)
     }
