@@ -28,7 +28,8 @@ fn every_container_of_many_is_attributed() {
     let known = poll::until(PATIENCE, known);
     let log = agent.log();
     assert!(agent.stop().unwrap().success());
-    let Verdict { never, wrong, strays, bare, waited } = Verdict::of(&members, &receiver);
+    let Verdict { never, wrong, strays, bare, waited, waited_executed } =
+        Verdict::of(&members, &receiver);
     assert!(
         known.is_some() && never.is_empty(),
         "never attributed: {never:?}; the agent said {log}"
@@ -37,4 +38,5 @@ fn every_container_of_many_is_attributed() {
     assert!(strays.is_empty(), "outside of their containers: {strays:?}");
     assert!(bare.is_empty(), "reported before it was known what they are: {bare:?}");
     assert_eq!(waited.len(), members.len(), "the start of each was seen");
+    assert_eq!(waited_executed.len(), members.len(), "the program of each was seen");
 }

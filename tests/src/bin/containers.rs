@@ -9,8 +9,9 @@ use std::{
 use anyhow::{Result, bail};
 use shipwake_tests::{
     agent::Agent,
-    fleet::{Fleet, Life, Member, Runtime, Verdict},
+    fleet::{Fleet, Life, Member, Runtime, Verdict, within},
     otlp::Receiver,
+    poll,
 };
 
 /// What is still on its way at the end is waited for.
@@ -54,14 +55,14 @@ fn measure() -> Result<()> {
     // One that does not count, so that everything has been used once.
     let first = fleet.launch(0, 1, Duration::ZERO, life)?;
     thread::sleep(REST);
-    let before = Sample::of(&agent, &fleet);
+    let before = Sample::of(&agent, &fleet, &receiver);
 
     let begin = Instant::now();
     let mut members = fleet.launch(1, count, Duration::from_secs_f64(seconds), life)?;
     let took = begin.elapsed();
-    let during = Sample::of(&agent, &fleet);
+    let during = Sample::of(&agent, &fleet, &receiver);
     thread::sleep(REST);
-    let after = Sample::of(&agent, &fleet);
+    let after = Sample::of(&agent, &fleet, &receiver);
     let idle = begin.elapsed() - took;
     let log = agent.log();
     let peak = agent.peak_kib();
@@ -75,25 +76,25 @@ fn measure() -> Result<()> {
         "{runtime:?}, {life:?}: {count} containers in {:.1} s, {rate:.0} a minute",
         took.as_secs_f64()
     );
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| verdict.within(share).as_secs_f64());
-    println!("  from the start of the process to the first report under its identity,");
     println!(
-        "  which is one a second    p50 {p50:.2} s   p99 {p99:.2} s   max {max:.2} s   ({} known)",
-        verdict.waited.len()
+        "  until the first report under its identity (one report a second), s:   p50    p99    max"
     );
-    let Verdict { never, wrong, strays, bare, waited: _ } = &verdict;
+    let created = row("from the making of the process", &verdict.waited);
+    let executed = row("from the start of the program", &verdict.waited_executed);
+    let Verdict { never, wrong, strays, bare, .. } = &verdict;
     println!("  never attributed         {:6}", never.len());
     println!("  series under a wrong one {:6}", wrong.len());
     println!("  series outside           {:6}", strays.len());
     println!("  reported before known    {:6}", bare.len());
     println!("                          before    at the end   {:.0} s later", idle.as_secs_f64());
-    let row = |name: &str, of: &dyn Fn(&Sample) -> f64| {
+    let figures = |name: &str, of: &dyn Fn(&Sample) -> f64| {
         println!("  {name:<22} {:9.2} {:13.2} {:11.2}", of(&before), of(&during), of(&after));
     };
-    row("agent CPU, s", &|it| it.cpu.as_secs_f64());
-    row("agent RSS, MiB", &|it| it.rss_kib as f64 / 1024.0);
-    row("BPF maps, MiB", &|it| it.map_bytes as f64 / (1024.0 * 1024.0));
-    row("daemon CPU, s", &|it| it.daemon.as_secs_f64());
+    figures("agent CPU, s", &|it| it.cpu.as_secs_f64());
+    figures("agent RSS, MiB", &|it| it.rss_kib as f64 / 1024.0);
+    figures("BPF maps, MiB", &|it| it.map_bytes as f64 / (1024.0 * 1024.0));
+    figures("series", &|it| it.series);
+    figures("daemon CPU, s", &|it| it.daemon.as_secs_f64());
     let own = (during.cpu - before.cpu).as_secs_f64();
     println!(
         "  agent: {:.1} % of a CPU, {:.1} ms per container; most resident {:.1} MiB; end {code}",
@@ -105,12 +106,52 @@ fn measure() -> Result<()> {
     println!("  daemon: {asked:.1} ms of CPU per container, {alone:.1} ms without the agent");
     let complaints: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
     println!("  warnings of the agent: {complaints:?}");
+    if life == Life::Long {
+        again(&settings, &members)?;
+    }
     if !never.is_empty() || !wrong.is_empty() || !strays.is_empty() {
         bail!("never {never:?}, wrong {wrong:?}, outside {strays:?}");
     }
-    if p99 > TARGET.as_secs_f64() {
-        bail!("99 of 100 took up to {p99:.2} s, more than {TARGET:?}");
+    if executed > TARGET {
+        bail!(
+            "99 of 100 took up to {executed:?} from the start of the program, {created:?} from that of the process"
+        );
     }
+    Ok(())
+}
+
+/// Prints how long it took, and returns for 99 of 100.
+fn row(name: &str, waited: &[Duration]) -> Duration {
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| within(waited, share).as_secs_f64());
+    println!("  {name:<32} ({:4} known) {:29.2} {p99:6.2} {max:6.2}", waited.len(), p50);
+    within(waited, 0.99)
+}
+
+/// An agent that starts when all of them run.
+fn again(settings: &[&str], members: &[Member]) -> Result<()> {
+    let receiver = Receiver::start()?;
+    let begin = Instant::now();
+    let agent = Agent::start(&receiver, settings)?;
+    let known = || Some(Verdict::of(members, &receiver)).filter(|it| it.never.is_empty());
+    let known = poll::until(Duration::from_secs(60), known);
+    let took = begin.elapsed().as_secs_f64();
+    thread::sleep(REST);
+    let Verdict { never, wrong, bare, .. } = Verdict::of(members, &receiver);
+    println!("  an agent that starts when all of them run:");
+    println!(
+        "    all attributed after {took:.1} s ({}), never {}, wrong {}, reported before known {}",
+        if known.is_some() { "all" } else { "gave up" },
+        never.len(),
+        wrong.len(),
+        bare.len()
+    );
+    println!(
+        "    CPU {:.1} s, RSS {:.1} MiB, most {:.1} MiB",
+        agent.cpu().as_secs_f64(),
+        agent.rss_kib() as f64 / 1024.0,
+        agent.peak_kib() as f64 / 1024.0
+    );
+    agent.stop()?;
     Ok(())
 }
 
@@ -130,15 +171,20 @@ struct Sample {
     daemon: Duration,
     rss_kib: u64,
     map_bytes: u64,
+    series: f64,
 }
 
 impl Sample {
-    fn of(agent: &Agent, fleet: &Fleet) -> Self {
+    fn of(agent: &Agent, fleet: &Fleet, receiver: &Receiver) -> Self {
         Self {
             cpu: agent.cpu(),
             daemon: fleet.daemon_cpu(),
             rss_kib: agent.rss_kib(),
             map_bytes: agent.map_bytes(),
+            series: receiver
+                .series("shipwake.agent.series", |_| true)
+                .pop()
+                .map_or(0.0, |it| it.number()),
         }
     }
 }

@@ -23,8 +23,10 @@ pub struct Verdict {
     /// Names of those of which something was reported before it was known what they are.
     pub bare: Vec<String>,
     /// From the making of each process to the first report under its whole identity, by the agent's clock;
-    /// shortest first.
+    /// shortest first. Some time of it is the runtime's, which makes the process before it starts the program.
     pub waited: Vec<Duration>,
+    /// The same from the start of its program, by the kernel's clock.
+    pub waited_executed: Vec<Duration>,
 }
 
 /// What a series says about its container.
@@ -41,7 +43,7 @@ impl Verdict {
         let by_id: HashMap<&str, &Member> =
             members.iter().map(|member| (member.id.as_str(), member)).collect();
         let mut verdict = Self::default();
-        let mut first = HashMap::<&str, u64>::new();
+        let mut first = HashMap::<&str, (u64, u64)>::new();
         for series in receiver.all() {
             let id = series.resource.get("container.id").map_or("", String::as_str);
             let Some((id, member)) = by_id.get_key_value(id) else {
@@ -55,8 +57,14 @@ impl Verdict {
             };
             match says(&series, member) {
                 Says::Everything => {
-                    let at = first.entry(id).or_insert(u64::MAX);
+                    let (at, executed) = first.entry(id).or_insert((u64::MAX, u64::MAX));
                     *at = (*at).min(series.first_unix_nano);
+                    // Gauges have no start.
+                    let program = series.text("process.executable.name");
+                    let of_program = [OWN_BUSYBOX, "sleep"].contains(&program);
+                    if of_program && series.start_unix_nano != 0 {
+                        *executed = (*executed).min(series.start_unix_nano);
+                    }
                 }
                 Says::NotAll => {
                     if !verdict.bare.contains(&member.name) {
@@ -67,24 +75,28 @@ impl Verdict {
             }
         }
         for member in members {
-            let Some(at) = first.get(member.id.as_str()) else {
+            let Some((at, executed)) = first.get(member.id.as_str()) else {
                 verdict.never.push(member.name.clone());
                 continue;
             };
             let at = UNIX_EPOCH + Duration::from_nanos(*at);
             let waited = |started| at.duration_since(started).unwrap_or_default();
             verdict.waited.extend(member.started.map(waited));
+            if *executed != u64::MAX {
+                let executed = UNIX_EPOCH + Duration::from_nanos(*executed);
+                verdict.waited_executed.push(waited(executed));
+            }
         }
         verdict.waited.sort_unstable();
+        verdict.waited_executed.sort_unstable();
         verdict
     }
+}
 
-    /// The time within which this share of those whose start is known were attributed.
-    pub fn within(&self, share: f64) -> Duration {
-        let last = self.waited.len().saturating_sub(1);
-        let index = (share * self.waited.len() as f64).ceil() as usize;
-        self.waited.get(index.saturating_sub(1).min(last)).copied().unwrap_or_default()
-    }
+/// The time within which this share of them were attributed, of times in order.
+pub fn within(waited: &[Duration], share: f64) -> Duration {
+    let index = (share * waited.len() as f64).ceil() as usize;
+    waited.get(index.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 fn says(series: &Series, member: &Member) -> Says {

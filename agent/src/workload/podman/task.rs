@@ -83,7 +83,7 @@ impl Task {
     /// Runs until the questions close.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         self.look_around();
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(0);
         let mut look = tokio::time::interval(LOOK_AGAIN);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         look.reset();

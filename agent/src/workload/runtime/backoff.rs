@@ -37,23 +37,34 @@ impl Backoff {
 pub(in crate::workload) struct Pace {
     /// When all of the burst is available again.
     full_at: Instant,
+    /// Questions that do not count.
+    free: usize,
 }
 
 const BURST: u32 = 200;
 const EVERY: Duration = Duration::from_millis(20);
 
 impl Pace {
-    pub(in crate::workload) fn new() -> Self {
-        Self { full_at: Instant::now() }
+    /// `running` containers are there already: whoever waits for them would wait too long at this pace, and each
+    /// is asked about once.
+    pub(in crate::workload) fn new(running: usize) -> Self {
+        Self { full_at: Instant::now(), free: running }
     }
 
     /// When the next question may be asked.
     pub(in crate::workload) fn next(&self) -> Instant {
+        if self.free > 0 {
+            return self.full_at;
+        }
         self.full_at.checked_sub(EVERY * (BURST - 1)).unwrap_or(self.full_at)
     }
 
     /// A question is asked.
     pub(in crate::workload) fn spend(&mut self, now: Instant) {
+        if self.free > 0 {
+            self.free -= 1;
+            return;
+        }
         self.full_at = self.full_at.max(now) + EVERY;
     }
 }
@@ -78,7 +89,11 @@ mod tests {
     #[test]
     fn a_burst_and_then_a_steady_pace() {
         let start = Instant::now();
-        let mut pace = Pace { full_at: start };
+        let mut pace = Pace { full_at: start, free: 3 };
+        for _ in 0..3 {
+            assert!(pace.next() <= start);
+            pace.spend(start);
+        }
         for _ in 0..BURST {
             assert!(pace.next() <= start);
             pace.spend(start);

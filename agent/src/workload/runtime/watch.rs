@@ -191,11 +191,11 @@ impl<D: Daemon> Watch<D> {
         // awaited.
         let mut following = JoinSet::new();
         following.spawn(session.follow(sender));
+        let mut pace = Pace::new(listed.len());
         let mut queue = Queue::default();
         for id in listed {
             queue.push_back(id);
         }
-        let mut pace = Pace::new();
         loop {
             tokio::select! {
                 biased;
