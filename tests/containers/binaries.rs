@@ -1,104 +1,28 @@
 //! The source `binary` against real processes: packages, compiled programs, Python, Node, Java.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path};
 
 use shipwake::{process::ProcessKey, time::Mono};
 use shipwake_tests::docker::Daemon;
 
-use crate::station::{Station, check};
+use crate::{
+    local::{Folder, Running, go},
+    station::{Station, check},
+};
 
 const SOURCES: &[&str] = &["systemd", "environ", "binary", "executable", "host"];
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A folder of its own for a test. Removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("shipwake-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    /// Runs a program to its end; its output.
-    fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(&self.0)
-            .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("HOME", self.0.to_str().unwrap())])
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Compiles a program that waits.
-    fn compile(&self, name: &str, flags: &[&str]) {
-        self.write("main.c", "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n");
-        fs::create_dir_all(self.0.join(name).parent().unwrap()).unwrap();
-        let arguments: Vec<&str> =
-            ["-o", name, "main.c"].into_iter().chain(flags.iter().copied()).collect();
-        self.run("cc", &arguments);
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// A process that waits. Killed when dropped.
-struct Waiting(Child);
-
-impl Waiting {
-    /// Starts it, and waits until it is what it is going to be.
-    fn start(directory: &Path, program: &str, arguments: &[&str]) -> Self {
-        let child = Command::new(program)
-            .args(arguments)
-            .current_dir(directory)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Self(child)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// Waits for what the sources say about a process.
-fn answered(station: &mut Station, process: &Waiting) -> ProcessKey {
-    let (key, _) = station.see(process.0.id());
+fn answered(station: &mut Station, process: &Running) -> ProcessKey {
+    let (key, _) = station.see(process.pid());
     station.until("answered", |station| station.directory.ready(&key, Mono(0)));
     key
 }
 
 /// Attributes of a process, as the sources that are named tell them.
 #[track_caller]
-fn check_one(process: &Waiting, expected: &str) {
+fn check_one(process: &Running, expected: &str) {
     let mut station = Station::start(SOURCES, &[]);
     let key = answered(&mut station, process);
     check(&station.resource(&key), expected);
@@ -108,7 +32,7 @@ fn check_one(process: &Waiting, expected: &str) {
 fn a_program_of_a_package_has_its_version() {
     let version = Folder::new("query").run("dpkg-query", &["-W", "-f=${Version}", "coreutils"]);
     // A link: the path in the package's list may be the one or the other.
-    let sleep = Waiting::start(Path::new("/"), "/bin/sleep", &["1000000"]);
+    let sleep = Running::start(Path::new("/"), "/bin/sleep", &["1000000"]);
     let mut station = Station::start(SOURCES, &[]);
     let key = answered(&mut station, &sleep);
     let resource = station.resource(&key);
@@ -134,8 +58,8 @@ fn a_program_of_a_package_has_its_version() {
 fn an_interpreter_of_a_package_is_not_the_version_of_a_service() {
     let folder = Folder::new("script");
     folder.write("job.py", "import time\ntime.sleep(1000000)\n");
-    let job = Waiting::start(&folder.0, "/usr/bin/python3", &["job.py"]);
-    let shell = Waiting::start(&folder.0, "/bin/bash", &["-c", "read line"]);
+    let job = Running::start(&folder.0, "/usr/bin/python3", &["job.py"]);
+    let shell = Running::start(&folder.0, "/bin/bash", &["-c", "read line"]);
     check_one(&job, "service.version=\nshipwake.package.manager=dpkg\nvcs.ref.head.revision=");
     check_one(
         &shell,
@@ -149,10 +73,10 @@ fn a_program_that_was_replaced_keeps_its_own_identity() {
     let old = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     let new = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     folder.compile("shop", &[&format!("-Wl,--build-id=0x{old}")]);
-    let first = Waiting::start(&folder.0, &folder.path("shop"), &[]);
+    let first = Running::start(&folder.0, &folder.path("shop"), &[]);
     fs::remove_file(folder.0.join("shop")).unwrap();
     folder.compile("shop", &[&format!("-Wl,--build-id=0x{new}")]);
-    let second = Waiting::start(&folder.0, &folder.path("shop"), &[]);
+    let second = Running::start(&folder.0, &folder.path("shop"), &[]);
     check_one(&first, &format!("process.executable.build_id.gnu={old}\nservice.version="));
     check_one(&second, &format!("process.executable.build_id.gnu={new}\nservice.version="));
 }
@@ -160,23 +84,7 @@ fn a_program_that_was_replaced_keeps_its_own_identity() {
 #[test]
 fn a_console_script_of_a_python_environment() {
     let folder = Folder::new("venv");
-    folder.run("/usr/bin/python3", &["-m", "venv", "--without-pip", "venv"]);
-    let site =
-        folder.run("venv/bin/python", &["-c", "import site; print(site.getsitepackages()[0])"]);
-    let site = site.trim().strip_prefix(&format!("{}/", folder.0.display())).unwrap().to_owned();
-    let info = format!("{site}/checkout-1.4.2.dist-info");
-    folder.write(&format!("{site}/shop/__init__.py"), "");
-    folder.write(&format!("{site}/shop/__main__.py"), "import time\ntime.sleep(1000000)\n");
-    folder.write(
-        &format!("{info}/METADATA"),
-        "Metadata-Version: 2.1\nName: checkout\nVersion: 1.4.2\n\nText\n",
-    );
-    folder.write(
-        &format!("{info}/entry_points.txt"),
-        "[console_scripts]\ncheckout = shop.__main__:run\n",
-    );
-    folder.write(&format!("{info}/RECORD"), "shop/__init__.py,,\nshop/__main__.py,,\n");
-    folder.write("venv/bin/checkout", "import time\ntime.sleep(1000000)\n");
+    folder.python("checkout", "1.4.2");
     let interpreter = folder.path("venv/bin/python");
     let expected = "service.name=checkout
          service.version=1.4.2
@@ -186,13 +94,13 @@ fn a_console_script_of_a_python_environment() {
     {
         let arguments: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|one| !one.is_empty()).collect();
-        check_one(&Waiting::start(Path::new("/"), &interpreter, &arguments), expected);
+        check_one(&Running::start(Path::new("/"), &interpreter, &arguments), expected);
     }
     // Relative to its working directory; and an environment that runs what others wrote.
-    check_one(&Waiting::start(&folder.0, "venv/bin/python", &["venv/bin/checkout"]), expected);
+    check_one(&Running::start(&folder.0, "venv/bin/python", &["venv/bin/checkout"]), expected);
     folder.write("venv/bin/gunicorn", "import time\ntime.sleep(1000000)\n");
     let server =
-        Waiting::start(&folder.0, &interpreter, &[&folder.path("venv/bin/gunicorn"), "shop:app"]);
+        Running::start(&folder.0, &interpreter, &[&folder.path("venv/bin/gunicorn"), "shop:app"]);
     check_one(&server, "service.version=");
 }
 
@@ -210,9 +118,9 @@ fn applications_of_one_node_are_services_of_their_own() {
         folder.write(&format!("{name}/dist/package.json"), "{\"type\":\"commonjs\"}");
         folder.write(&format!("{name}/dist/main.js"), "setInterval(() => {}, 1000000)\n");
     }
-    let web = Waiting::start(&folder.0.join("web"), "/usr/bin/node", &["dist/main.js"]);
+    let web = Running::start(&folder.0.join("web"), "/usr/bin/node", &["dist/main.js"]);
     let worker =
-        Waiting::start(&folder.0, "/usr/bin/node", &["--no-warnings", "worker/dist/main.js"]);
+        Running::start(&folder.0, "/usr/bin/node", &["--no-warnings", "worker/dist/main.js"]);
     let mut station = Station::start(SOURCES, &[]);
     let (web, worker) = (answered(&mut station, &web), answered(&mut station, &worker));
     let (web, worker) = (station.resource(&web), station.resource(&worker));
@@ -243,17 +151,10 @@ fn a_jar() {
         "BOOT-INF/classes/git.properties",
         &format!("git.commit.id.full={COMMIT}\ngit.dirty=false\n"),
     );
-    let make = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as jar:\n    [jar.write(path) for path in sys.argv[2:]]\n";
-    folder.run(
-        "/usr/bin/python3",
-        &[
-            "-c",
-            make,
-            "app.jar",
-            "META-INF/MANIFEST.MF",
-            "com/example/Main.class",
-            "BOOT-INF/classes/git.properties",
-        ],
+    folder.jar(
+        ".",
+        "app.jar",
+        &["META-INF/MANIFEST.MF", "com/example/Main.class", "BOOT-INF/classes/git.properties"],
     );
     let expected = format!(
         "service.name=checkout
@@ -262,9 +163,9 @@ fn a_jar() {
          process.runtime.name=java"
     );
     let java = folder.path("bin/java");
-    check_one(&Waiting::start(&folder.0, &java, &["-Xmx64m", "-jar", "app.jar"]), &expected);
+    check_one(&Running::start(&folder.0, &java, &["-Xmx64m", "-jar", "app.jar"]), &expected);
     let class = ["-cp", "none.jar:./*", "com.example.Main"];
-    check_one(&Waiting::start(&folder.0, &java, &class), &expected);
+    check_one(&Running::start(&folder.0, &java, &class), &expected);
 }
 
 #[test]
@@ -301,12 +202,6 @@ fn a_program_in_a_container_is_read_as_the_container_sees_it() {
     );
 }
 
-/// The Go compiler that `cargo xtask test` installs.
-fn go() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    root.join("target/venv/bin/go").to_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_go_program_tells_its_commit_and_whether_it_was_built_of_it() {
     let folder = Folder::new("go");
@@ -334,7 +229,7 @@ fn a_go_program_tells_its_commit_and_whether_it_was_built_of_it() {
     build("modified", &[]);
     let id = folder.run(&go, &["tool", "buildid", "clean"]);
     let version = folder.run(&go, &["env", "GOVERSION"]);
-    let start = |name: &str| Waiting::start(&folder.0, &folder.path(name), &[]);
+    let start = |name: &str| Running::start(&folder.0, &folder.path(name), &[]);
     check_one(
         &start("clean"),
         &format!(

@@ -51,6 +51,7 @@ fn everything_about_a_pod_of_a_deployment() {
         uid: UID,
         labels: &[("pod-template-hash", "7d9f8c6b5d"), ("team", "core"), ("secret", "hunter2")],
         annotations: &[("app.gitlab.com/env", "production"), ("other", "hunter2")],
+        ..Pod::default()
     };
     let before = daemon.pod(&pod, "app", IMAGE, 3).unwrap();
     let mut station = station(&daemon, ALL);
@@ -150,6 +151,7 @@ fn workloads_of_every_kind() {
                 ("resource.opentelemetry.io/service.version", "10"),
                 ("resource.opentelemetry.io/deployment.environment.name", "staging"),
             ],
+            ..Pod::default()
         },
         "service.name=shop-name
          service.version=10
@@ -185,6 +187,7 @@ fn garbage_labels_claim_nothing() {
                 ("resource.opentelemetry.io/process.pid", "1"),
                 ("resource.opentelemetry.io/größe", "1"),
             ],
+            ..Pod::default()
         },
         "service.name=app\nservice.version=1.4.2\nk8s.deployment.name=\nprocess.pid=\ngröße=",
     );

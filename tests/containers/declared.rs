@@ -3,10 +3,9 @@
 
 use std::{
     fs,
-    io::ErrorKind,
     os::unix::{fs::symlink, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -15,83 +14,22 @@ use shipwake::{
     time::Mono,
     workload::SourceState,
 };
-use shipwake_tests::poll;
+use shipwake_tests::{cgroup::Cgroup, poll};
 
-use crate::station::{Station, check};
+use crate::{
+    local::{Folder, Running},
+    station::{Station, check},
+};
 
-/// A folder of its own for a test. Removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("shipwake-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// Puts a file in its place at once, as deploy tools do.
-    fn write(&self, name: &str, content: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path.with_extension("new"), content).unwrap();
-        fs::rename(path.with_extension("new"), path).unwrap();
-    }
-
-    /// A program of this name that sleeps when told to.
-    fn program(&self, name: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy("/bin/busybox", &path).unwrap();
-        // A child that another test forks has the copy open for writing until it executes something.
-        let is_free = || match Command::new(&path).arg0("true").status() {
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
-            outcome => Some(outcome.unwrap()),
-        };
-        poll::until(Duration::from_secs(20), is_free).expect("the program is free");
-    }
-
-    fn configuration(&self, more: &str) -> String {
-        format!("[workload]\ndeploys_directory = \"{}\"\n{more}", self.path("deploys.d"))
-    }
+fn configuration(folder: &Folder, more: &str) -> String {
+    format!("[workload]\ndeploys_directory = \"{}\"\n{more}", folder.path("deploys.d"))
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// A process that sleeps. Killed when dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    /// Of a copy of busybox, whatever it is called.
-    fn start(program: &str, environment: &[(&str, &str)]) -> Self {
-        Self::run(Command::new(program).env_clear().envs(environment.iter().copied()), &[])
-    }
-
-    fn run(command: &mut Command, arguments: &[&str]) -> Self {
-        let arguments = if arguments.is_empty() { &["1000000"] } else { arguments };
-        if command.get_program().to_str().unwrap().ends_with("web") {
-            command.arg0("sleep");
-        }
-        Self(command.args(arguments).stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+/// A copy of busybox, whatever it is called, that sleeps.
+fn sleeper(program: &str, environment: &[(&str, &str)]) -> Running {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment.iter().copied()).arg0("sleep").arg("1000000");
+    Running::of(&mut command)
 }
 
 fn see(station: &mut Station, pid: u32) -> ProcessKey {
@@ -112,8 +50,8 @@ fn a_description_written_while_the_agent_runs() {
     let folder = Folder::new("late-file");
     folder.program("shop/bin/web");
     let web = folder.path("shop/bin/web");
-    let mut station = Station::configured(&folder.configuration(""));
-    let first = Sleeper::start(&web, &[]);
+    let mut station = Station::configured(&configuration(&folder, ""));
+    let first = sleeper(&web, &[]);
     let running = see(&mut station, first.pid());
     check(&station.resource(&running), "service.name=unknown_service:web");
     let describe = |more: &str| {
@@ -146,7 +84,7 @@ fn a_description_is_not_about_what_was_there_before_it() {
     let folder = Folder::new("before-file");
     folder.program("shop/web");
     let web = folder.path("shop/web");
-    let old = Sleeper::start(&web, &[]);
+    let old = sleeper(&web, &[]);
     let key = process::see(old.pid()).unwrap().key;
     let is_old = || (process::age(&key)? > Duration::from_secs(3)).then_some(());
     poll::until(Duration::from_secs(20), is_old).expect("it grows older");
@@ -155,13 +93,13 @@ fn a_description_is_not_about_what_was_there_before_it() {
     );
     folder.write("deploys.d/shop.toml", &text);
     folder.write("shop/web.deploy.json", r#"{"namespace": "acme", "commit": "0123456789abcdef"}"#);
-    let mut station = Station::configured(&folder.configuration("sources = [\"file\"]\n"));
+    let mut station = Station::configured(&configuration(&folder, "sources = [\"file\"]\n"));
     let process = see(&mut station, old.pid());
     let attributes = "service.version=\nshipwake.deploy.author=\nvcs.ref.head.revision=";
     let expected = format!("service.name=shop\nservice.namespace=acme\n{attributes}");
     check(&station.resource(&process), &expected);
     // Beside it the new one runs: of one service instance, nobody knows which version it is.
-    let new = Sleeper::start(&web, &[]);
+    let new = sleeper(&web, &[]);
     let newer = see(&mut station, new.pid());
     check(&station.resource(&newer), &expected);
     drop(old);
@@ -172,7 +110,7 @@ fn a_description_is_not_about_what_was_there_before_it() {
     );
     drop(new);
     station.directory.exit(&newer, Mono::now());
-    let old = Sleeper::start(&web, &[]);
+    let old = sleeper(&web, &[]);
     let key = process::see(old.pid()).unwrap().key;
     let is_old = || (process::age(&key)? > Duration::from_secs(3)).then_some(());
     poll::until(Duration::from_secs(20), is_old).expect("it grows older");
@@ -195,11 +133,11 @@ fn descriptions_next_to_programs_and_scripts() {
     folder.write("mail/.shipwake.json", r#"{"name": "mail", "version": "7"}"#);
     folder.write("news/main.py", "import time\ntime.sleep(1000000)\n");
     folder.write("news/.shipwake.json", r#"{"name": "news", "version": "${VERSION}"}"#);
-    let mut station = Station::configured(&folder.configuration("sources = [\"file\"]\n"));
-    let web = Sleeper::start(&folder.path("shop/bin/web"), &[]);
+    let mut station = Station::configured(&configuration(&folder, "sources = [\"file\"]\n"));
+    let web = sleeper(&folder.path("shop/bin/web"), &[]);
     let python = |directory: &str| {
         let mut command = Command::new("/usr/bin/python3");
-        Sleeper::run(command.current_dir(folder.path(directory)), &["main.py"])
+        Running::of(command.current_dir(folder.path(directory)).arg("main.py"))
     };
     let (mail, news) = (python("mail"), python("news"));
     let process = see(&mut station, web.pid());
@@ -234,10 +172,10 @@ fn files_are_read_as_the_process_sees_them() {
     symlink(folder.path("outside.json"), folder.0.join("root/srv/b/.shipwake.json")).unwrap();
     let start = |program: &str| {
         let mut command = Command::new("chroot");
-        Sleeper::run(command.arg(folder.path("root")).args([program, "sleep"]), &["1000000"])
+        Running::of(command.arg(folder.path("root")).args([program, "sleep", "1000000"]))
     };
     let (a, b) = (start("/srv/a/busybox"), start("/srv/b/busybox"));
-    let mut station = Station::configured(&folder.configuration("sources = [\"file\"]\n"));
+    let mut station = Station::configured(&configuration(&folder, "sources = [\"file\"]\n"));
     for (sleeper, expected) in [(&a, "inside"), (&b, "unknown_service:busybox")] {
         let is_started = || {
             let executable = fs::read_link(format!("/proc/{}/exe", sleeper.pid())).ok()?;
@@ -262,10 +200,10 @@ fn a_rule_names_what_nothing_else_names() {
         "#,
         folder.0.to_str().unwrap()
     );
-    let mut station = Station::configured(&folder.configuration(&rules));
+    let mut station = Station::configured(&configuration(&folder, &rules));
     let web = folder.path("legacy/web");
-    let shards = ["a", "b"]
-        .map(|shard| Sleeper::start(&web, &[("SHARD", shard), ("OTEL_SERVICE_NAME", "x")]));
+    let shards =
+        ["a", "b"].map(|shard| sleeper(&web, &[("SHARD", shard), ("OTEL_SERVICE_NAME", "x")]));
     for (sleeper, name) in shards.iter().zip(["legacy-a", "legacy-b"]) {
         let process = see(&mut station, sleeper.pid());
         until_text(&mut station, &process, "service.name", Some(name));
@@ -295,14 +233,14 @@ impl Drop for Foreign {
 #[test]
 fn what_systemd_keeps_about_a_unit() {
     let unit = format!("shipwake-invoked{}@eu.service", std::process::id());
-    let cgroup = crate::processes::Cgroup::make(&format!("system.slice/{unit}"));
+    let cgroup = Cgroup::make(&format!("system.slice/{unit}")).unwrap();
     let link = Foreign::new(format!("/run/systemd/units/invocation:{unit}"));
     symlink("0123456789abcdef0123456789abcdef", &link.0).unwrap();
     let file = Foreign::new(format!("/run/systemd/transient/{unit}"));
     fs::write(&file.0, "[Service]\n").unwrap();
     let mut station = Station::start(&["systemd", "environ", "host"], &[]);
-    let sleeper = Sleeper::run(&mut Command::new("/bin/sleep"), &[]);
-    cgroup.take(sleeper.pid());
+    let sleeper = Running::of(Command::new("/bin/sleep").arg("1000000"));
+    cgroup.take(sleeper.pid()).unwrap();
     let process = see(&mut station, sleeper.pid());
     let resource = station.resource(&process);
     let name = unit.strip_suffix(".service").unwrap();

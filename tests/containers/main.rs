@@ -8,6 +8,8 @@ mod contexts;
 mod cri;
 mod declared;
 mod docker;
+mod local;
+mod matrix;
 mod podman;
 mod processes;
 mod station;

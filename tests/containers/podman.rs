@@ -1,12 +1,9 @@
 //! The `podman` source and the directory against the real thing, with its API service and without.
 
 use shipwake::{time::Mono, workload::SourceState};
-use shipwake_tests::{containerd::fresh_id, docker::Container, podman::Podman};
+use shipwake_tests::{cgroup::Cgroup, containerd::fresh_id, docker::Container, podman::Podman};
 
-use crate::{
-    processes::Cgroup,
-    station::{Station, check, list},
-};
+use crate::station::{Station, check, list};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const IMAGE: &str = "registry.test/shop/web:1.4.2";
@@ -127,8 +124,9 @@ fn containers_of_a_user_are_found_in_the_home_of_the_user() {
             podman.run(&["--name", name, "--label=com.docker.compose.service=web", IMAGE]).unwrap();
         // Where systemd would put it; without systemd a user may not make cgroups.
         let slice = format!("user.slice/user-{user}.slice/user@{user}.service/user.slice");
-        let cgroup = Cgroup::make(&format!("{slice}/libpod-{}.scope/container", container.id));
-        cgroup.take(container.pid);
+        let cgroup =
+            Cgroup::make(&format!("{slice}/libpod-{}.scope/container", container.id)).unwrap();
+        cgroup.take(container.pid).unwrap();
         (container, cgroup)
     };
     let mut station = station(&podman, ALL);

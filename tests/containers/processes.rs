@@ -1,47 +1,30 @@
 //! The sources that need no container runtime, against real processes.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::process::Command;
 
 use shipwake::{process, time::Mono};
+use shipwake_tests::cgroup::Cgroup;
 
-use crate::station::{Station, check};
+use crate::{
+    local::Running,
+    station::{Station, check},
+};
 
 const SOURCES: &[&str] = &["systemd", "environ", "executable", "host"];
 
-/// A process that sleeps. Killed when dropped.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn start(environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new("/bin/sleep");
-        command.arg("1000000").stdin(Stdio::null()).env_clear();
-        Self(command.envs(environment.iter().copied()).spawn().unwrap())
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn sleeper(environment: &[(&str, &str)]) -> Running {
+    let mut command = Command::new("/bin/sleep");
+    Running::of(command.arg("1000000").env_clear().envs(environment.iter().copied()))
 }
 
 #[test]
 fn a_process_outside_of_containers_is_named_by_its_environment() {
-    let named = Sleeper::start(&[
+    let named = sleeper(&[
         ("OTEL_SERVICE_NAME", "checkout"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=shop,deployment.environment.name=prod"),
         ("SECRET", "hunter2"),
     ]);
-    let broken = Sleeper::start(&[("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,oops")]);
+    let broken = sleeper(&[("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,oops")]);
     let mut station = Station::start(SOURCES, &[]);
     let (named, before) = station.see(named.pid());
     let (broken, other) = station.see(broken.pid());
@@ -68,7 +51,7 @@ fn a_process_outside_of_containers_is_named_by_its_environment() {
 
 #[test]
 fn a_process_that_is_gone_keeps_nobody_waiting() {
-    let sleeper = Sleeper::start(&[("OTEL_SERVICE_NAME", "checkout")]);
+    let sleeper = sleeper(&[("OTEL_SERVICE_NAME", "checkout")]);
     let info = process::see(sleeper.pid()).unwrap();
     drop(sleeper);
     let mut station = Station::start(SOURCES, &[]);
@@ -78,56 +61,13 @@ fn a_process_that_is_gone_keeps_nobody_waiting() {
     check(&station.directory.resource(workload), "service.name=unknown_service:sleep");
 }
 
-/// A directory in the cgroup v2 hierarchy. Removed when dropped, with the parents that it made.
-pub struct Cgroup(Vec<PathBuf>);
-
-impl Cgroup {
-    pub fn make(path: &str) -> Self {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mut fields = mounts.lines().map(|line| line.split(' '));
-        let root = fields.find_map(|mut field| {
-            let path = field.nth(1)?;
-            (field.next()? == "cgroup2").then(|| PathBuf::from(path))
-        });
-        let mut at = root.expect("cgroup v2 is mounted");
-        let mut made = Vec::new();
-        for part in path.split('/') {
-            at.push(part);
-            if !at.exists() {
-                fs::create_dir(&at).unwrap();
-                made.push(at.clone());
-            }
-        }
-        Self(made)
-    }
-
-    pub fn take(&self, pid: u32) {
-        let leaf: &Path = self.0.last().expect("the leaf was made");
-        fs::write(leaf.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        for path in self.0.iter().rev() {
-            // A process that was killed leaves its cgroup a moment later than it is reaped.
-            let gone = shipwake_tests::poll::until(std::time::Duration::from_secs(5), || {
-                fs::remove_dir(path).ok()
-            });
-            if gone.is_none() {
-                eprintln!("{} stays", path.display());
-            }
-        }
-    }
-}
-
 #[test]
 fn a_service_is_named_by_its_unit_and_goes_on_after_a_restart() {
     let unit = format!("shipwake\\x2dtest{}@a\\x2db.service", std::process::id());
-    let cgroup = Cgroup::make(&format!("system.slice/system-shipwake.slice/{unit}"));
+    let cgroup = Cgroup::make(&format!("system.slice/system-shipwake.slice/{unit}")).unwrap();
     let mut station = Station::start(SOURCES, &[]);
-    let first = Sleeper::start(&[]);
-    cgroup.take(first.pid());
+    let first = sleeper(&[]);
+    cgroup.take(first.pid()).unwrap();
     let (process, workload) = station.see(first.pid());
     station.until("settled", |station| station.directory.settled(workload, Mono(0)));
     let name = format!("shipwake-test{}@a-b", std::process::id());
@@ -140,8 +80,8 @@ fn a_service_is_named_by_its_unit_and_goes_on_after_a_restart() {
     check(&station.resource(&process), &expected);
     drop(first);
     station.directory.exit(&process, Mono::now());
-    let second = Sleeper::start(&[("DD_VERSION", "2")]);
-    cgroup.take(second.pid());
+    let second = sleeper(&[("DD_VERSION", "2")]);
+    cgroup.take(second.pid()).unwrap();
     let (process, again) = station.see(second.pid());
     assert_eq!(again, workload);
     station

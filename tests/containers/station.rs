@@ -87,7 +87,7 @@ impl Station {
 
     /// Asks about a container out of the blue.
     pub fn ask(&self, id: &str) {
-        self.pass_on(&[Ask::Container(ContainerId(id.into()))]);
+        self.pass_on(&[Ask::Container { id: ContainerId(id.into()), told: Vec::new() }]);
     }
 
     /// Takes answers until the directory satisfies `is_done`. Panics when it does not soon.

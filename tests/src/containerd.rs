@@ -38,6 +38,8 @@ pub struct Pod<'a> {
     pub uid: &'a str,
     pub labels: &'a [(&'a str, &'a str)],
     pub annotations: &'a [(&'a str, &'a str)],
+    /// What the container runs instead of what the image says.
+    pub command: &'a [&'a str],
 }
 
 /// A container that runs.
@@ -146,6 +148,11 @@ conf_dir = "{shown}/cni"
         rig::output(self.client(namespace).args(arguments))
     }
 
+    /// Adds a program to the images that are made from now on.
+    pub fn add(&self, program: &Path) -> Result<()> {
+        rig::add(&self.directory, program)
+    }
+
     /// Makes an image of busybox with these labels. It sleeps.
     pub fn import(
         &self,
@@ -162,10 +169,22 @@ conf_dir = "{shown}/cni"
 
     /// Runs a container of an image by `ctr run <arguments> <image> <id>`.
     pub fn run(&self, namespace: &str, arguments: &[&str], image: &str) -> Result<Running> {
+        self.run_as(namespace, arguments, image, &[])
+    }
+
+    /// The same with a command: `ctr run <arguments> <image> <id> <command>`.
+    pub fn run_as(
+        &self,
+        namespace: &str,
+        arguments: &[&str],
+        image: &str,
+        command: &[&str],
+    ) -> Result<Running> {
         let id = fresh_id()?;
         let mut all = vec!["run", "--detach", "--snapshotter", "native"];
         all.extend(arguments);
         all.extend([image, &id]);
+        all.extend(command);
         self.ctr(namespace, &all)?;
         let pid = self.pid(namespace, &id)?;
         Ok(Running { sandbox: String::new(), id, pid })
@@ -230,6 +249,7 @@ conf_dir = "{shown}/cni"
             config: Some(ContainerConfig {
                 metadata: Some(ContainerName { name: container.to_owned(), attempt }),
                 image: Some(ImageSpec { image: image.to_owned() }),
+                command: pod.command.iter().map(|word| (*word).to_owned()).collect(),
                 labels,
                 annotations,
                 log_path: format!("{container}.log"),
@@ -420,6 +440,8 @@ struct ContainerConfig {
     metadata: Option<ContainerName>,
     #[prost(message, optional, tag = "2")]
     image: Option<ImageSpec>,
+    #[prost(string, repeated, tag = "3")]
+    command: Vec<String>,
     #[prost(map = "string, string", tag = "9")]
     labels: HashMap<String, String>,
     #[prost(map = "string, string", tag = "10")]

@@ -4,20 +4,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, Command, Stdio},
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::poll;
+pub use crate::rig::OWN_BUSYBOX;
+use crate::{poll, rig};
 
 /// How long a daemon may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
-
-/// A program of the image that runs every applet, under a name that no other program on the host has.
-pub const OWN_BUSYBOX: &str = "busybox-of-shipwake";
 
 /// A running daemon. It and its containers end when it is dropped.
 pub struct Daemon {
@@ -62,12 +59,7 @@ pub fn started(pid: u32) -> Result<SystemTime> {
 impl Daemon {
     /// Starts a daemon and waits until it answers.
     pub fn start() -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // Short, because a socket's path holds at most 107 bytes.
-        let name = format!("shipwake-docker-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir_all(&directory)?;
+        let directory = rig::directory("dock")?;
         fs::write(directory.join("daemon.json"), "{}")?;
         let mut daemon = Self { directory, child: None };
         daemon.boot()?;
@@ -86,14 +78,7 @@ impl Daemon {
 
     /// Stops the daemon. Its containers go on without it.
     pub fn halt(&mut self) -> Result<()> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
-        signal(child.id(), "TERM")?;
-        let ended = poll::until(Duration::from_secs(30), || child.try_wait().ok().flatten());
-        if ended.is_none() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+        self.child.take().map_or(Ok(()), rig::end)
     }
 
     /// Starts the daemon again after [`Self::halt`].
@@ -131,37 +116,33 @@ impl Daemon {
 
     /// Stops the daemon from answering, as a stuck one does.
     pub fn freeze(&self) -> Result<()> {
-        self.pid().map_or(Ok(()), |pid| signal(pid, "STOP"))
+        self.pid().map_or(Ok(()), |pid| rig::signal(pid, "STOP"))
     }
 
     /// Ends [`Self::freeze`].
     pub fn thaw(&self) -> Result<()> {
-        self.pid().map_or(Ok(()), |pid| signal(pid, "CONT"))
+        self.pid().map_or(Ok(()), |pid| rig::signal(pid, "CONT"))
     }
 
     /// What the client prints.
     pub fn docker(&self, arguments: &[&str]) -> Result<String> {
-        output(self.client().args(arguments))
+        rig::output(self.client().args(arguments))
     }
 
     /// Makes an image of busybox with these labels and returns its id. It sleeps.
     pub fn import(&self, name: &str, labels: &[(&str, &str)]) -> Result<String> {
-        let root = self.directory.join("root");
-        fs::create_dir_all(root.join("bin"))?;
-        for applet in ["busybox", OWN_BUSYBOX, "sh", "sleep", "true", "httpd"] {
-            let program = root.join("bin").join(applet);
-            if !program.exists() {
-                fs::copy("/bin/busybox", program).context("install the package busybox-static")?;
-            }
-        }
-        let tar = self.directory.join("root.tar");
-        output(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg("."))?;
+        let tar = rig::busybox(&self.directory)?;
         let mut command = self.client();
         command.args(["import", "--change", r#"CMD ["/bin/sleep","1000000"]"#]);
         for (key, value) in labels {
             command.arg("--change").arg(format!("LABEL {key}={}", quoted(value)));
         }
-        output(command.arg(&tar).arg(name)).map(|id| id.trim().to_owned())
+        rig::output(command.arg(&tar).arg(name)).map(|id| id.trim().to_owned())
+    }
+
+    /// Adds a program to the images that are made from now on.
+    pub fn add(&self, program: &Path) -> Result<()> {
+        rig::add(&self.directory, program)
     }
 
     /// Builds an image by a Dockerfile without context, with the classic builder.
@@ -169,7 +150,7 @@ impl Daemon {
         let context = self.directory.join("context");
         fs::create_dir_all(&context)?;
         fs::write(context.join("Dockerfile"), dockerfile)?;
-        output(
+        rig::output(
             self.client().env("DOCKER_BUILDKIT", "0").args(["build", "--tag", name]).arg(&context),
         )?;
         Ok(())
@@ -177,8 +158,9 @@ impl Daemon {
 
     /// Runs a container without network: `docker run --detach --network none <arguments>`.
     pub fn run(&self, arguments: &[&str]) -> Result<Container> {
-        let id =
-            output(self.client().args(["run", "--detach", "--network", "none"]).args(arguments))?;
+        let id = rig::output(
+            self.client().args(["run", "--detach", "--network", "none"]).args(arguments),
+        )?;
         let id = id.trim().to_owned();
         let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", &id])?;
         let pid = pid.trim().parse()?;
@@ -221,42 +203,11 @@ impl Drop for Daemon {
                 self.directory.display()
             );
         }
-        unmount(&self.directory);
-        if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("{} stays: {error}", self.directory.display());
-        }
-    }
-}
-
-/// Whatever is still mounted below a directory, deepest first.
-fn unmount(directory: &Path) {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let directory = directory.display().to_string();
-    let below = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-    let mut below: Vec<_> = below.filter(|path| path.starts_with(&directory)).collect();
-    below.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
-    for path in below {
-        if let Err(error) = output(Command::new("umount").args(["--lazy", path])) {
-            eprintln!("{error:#}");
-        }
+        rig::remove(&self.directory);
     }
 }
 
 /// A value as Dockerfiles write it.
 fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"))
-}
-
-fn signal(pid: u32, name: &str) -> Result<()> {
-    output(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string())).map(drop)
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let Output { status, stdout, stderr } = command
-        .output()
-        .with_context(|| format!("{:?} could not be started", command.get_program()))?;
-    if !status.success() {
-        bail!("{command:?} failed with {status}: {}", String::from_utf8_lossy(&stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&stdout).into_owned())
 }

@@ -2,6 +2,7 @@
 //! was sent, and real peers.
 
 pub mod agent;
+pub mod cgroup;
 pub mod containerd;
 pub mod docker;
 pub mod fleet;

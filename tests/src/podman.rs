@@ -11,18 +11,24 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{docker::Container, poll, rig};
+use crate::{cgroup::Cgroup, docker::Container, poll, rig};
 
 /// How long the service may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 /// The user whose containers are not root's. `nobody` has no range of ids below it.
 const USER: &str = "shipwake-test";
+/// The group of the processes that the user starts.
+const SESSION: &str = "session.scope";
+/// A runtime that begins each container in a scope, as systemd does when it is asked by the real one.
+const IN_SCOPE: &str = "runc-in-scope";
 
 /// A Podman with a storage of its own. Its service and its containers end when it is dropped.
 pub struct Podman {
     directory: PathBuf,
     storage: PathBuf,
     user: Option<User>,
+    /// What systemd delegates to the user, where there is no systemd.
+    slice: Option<Cgroup>,
     service: Option<Child>,
 }
 
@@ -38,7 +44,7 @@ impl Podman {
     pub fn rootful() -> Result<Self> {
         let directory = rig::directory("pod")?;
         let storage = directory.join("storage");
-        Self { storage, user: None, service: None, directory }.prepared()
+        Self { storage, user: None, slice: None, service: None, directory }.prepared()
     }
 
     /// Of a user, who is made when there is none.
@@ -55,7 +61,32 @@ impl Podman {
         std::os::unix::fs::chown(&own, id, id)?;
         // The usual place: that is how a user's storage is found.
         let storage = user.home.join(".local/share/containers/storage");
-        Self { storage, user: Some(user), service: None, directory }.prepared()
+        Self { storage, user: Some(user), slice: None, service: None, directory }.prepared()
+    }
+
+    /// Of a user for whom systemd keeps a part of the cgroup tree: every container begins in a scope of its
+    /// own, as it does on a host with systemd.
+    pub fn of_a_session() -> Result<Self> {
+        let mut podman = Self::rootless()?;
+        let user = podman.user_id();
+        let path = format!("user.slice/user-{user}.slice/user@{user}.service/user.slice");
+        let slice = Cgroup::make(&path)?;
+        slice.delegate(user)?;
+        let session = slice.path().join(SESSION);
+        fs::create_dir_all(&session)?;
+        let runtime = podman.directory.join(IN_SCOPE);
+        fs::write(
+            &runtime,
+            format!(
+                "#!/bin/sh\nfor id; do :; done\ncase \" $* \" in *\" create \"*)\n\
+                 scope={}/libpod-$id.scope/container\nmkdir -p $scope\necho 0 >$scope/cgroup.procs;;\n\
+                 esac\nexec runc \"$@\"\n",
+                slice.path().display()
+            ),
+        )?;
+        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o755))?;
+        podman.slice = Some(slice);
+        Ok(podman)
     }
 
     fn prepared(self) -> Result<Self> {
@@ -134,6 +165,11 @@ impl Podman {
         rig::output(self.client().args(arguments))
     }
 
+    /// Adds a program to the images that are made from now on.
+    pub fn add(&self, program: &Path) -> Result<()> {
+        rig::add(&self.directory, program)
+    }
+
     /// Makes an image of busybox with these labels and returns its id without the algorithm. It sleeps.
     pub fn import(&self, name: &str, labels: &[(&str, &str)]) -> Result<String> {
         let mut command = self.client();
@@ -141,7 +177,7 @@ impl Podman {
         for (key, value) in labels {
             command.arg("--change").arg(format!("LABEL {key}={value}"));
         }
-        let id = rig::output(command.arg(self.directory.join("root.tar")).arg(name))?;
+        let id = rig::output(command.arg(rig::busybox(&self.directory)?).arg(name))?;
         Ok(id.trim().trim_start_matches("sha256:").to_owned())
     }
 
@@ -157,11 +193,21 @@ impl Podman {
         Ok(Container { id, pid })
     }
 
+    /// A command that runs where the processes of the user's session do.
+    fn in_session(&self, program: &str) -> Command {
+        let Some(slice) = &self.slice else { return Command::new(program) };
+        let mut command = Command::new("sh");
+        let enter =
+            format!("echo 0 >{}/cgroup.procs; exec \"$@\"", slice.path().join(SESSION).display());
+        command.args(["-c", &enter, "sh", program]);
+        command
+    }
+
     fn client(&self) -> Command {
         let mut command = match &self.user {
             None => Command::new("podman"),
             Some(_) => {
-                let mut command = Command::new("setpriv");
+                let mut command = self.in_session("setpriv");
                 let id = self.user_id().to_string();
                 command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "podman"]);
                 command
@@ -181,7 +227,8 @@ impl Podman {
             .arg(own.join("tmp"))
             // Works on every file system and without systemd.
             .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
-            .args(["--events-backend", "file", "--runtime", "runc"])
+            .args(["--events-backend", "file", "--runtime"])
+            .arg(self.slice.as_ref().map_or("runc".into(), |_| self.directory.join(IN_SCOPE)))
             .env("CONTAINERS_CONF", self.directory.join("containers.conf"))
             .stdin(Stdio::null());
         command

@@ -40,20 +40,41 @@ pub fn remove(directory: &Path) {
     }
 }
 
-/// A file system with busybox in it, as a tar file.
+/// A program of the images that runs every applet, under a name that no other program on the host has.
+pub const OWN_BUSYBOX: &str = "busybox-of-shipwake";
+
+/// A file system with busybox in it, and what was added, as a tar file.
 pub fn busybox(directory: &Path) -> Result<PathBuf> {
     let tar = directory.join("root.tar");
     if tar.exists() {
         return Ok(tar);
     }
     let root = directory.join("root");
-    fs::create_dir_all(root.join("bin"))?;
-    for applet in ["busybox", "sh", "sleep"] {
-        fs::copy("/bin/busybox", root.join("bin").join(applet))
+    let bin = root.join("bin");
+    fs::create_dir_all(&bin)?;
+    if !bin.join("busybox").exists() {
+        fs::copy("/bin/busybox", bin.join("busybox"))
             .context("install the package busybox-static")?;
+        // One file with many names: a container of some storage drivers is a copy of its image.
+        for applet in [OWN_BUSYBOX, "sh", "sleep", "true", "httpd"] {
+            fs::hard_link(bin.join("busybox"), bin.join(applet))?;
+        }
     }
     output(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg("."))?;
     Ok(tar)
+}
+
+/// Adds a program to `/bin` of the file system of [`busybox`], for the images that are made later.
+pub fn add(directory: &Path, program: &Path) -> Result<()> {
+    let name = program.file_name().context("a program has a name")?;
+    let bin = directory.join("root/bin");
+    fs::create_dir_all(&bin)?;
+    fs::copy(program, bin.join(name))?;
+    let tar = directory.join("root.tar");
+    if tar.exists() {
+        fs::remove_file(tar)?;
+    }
+    Ok(())
 }
 
 /// An image as an OCI archive: it sleeps, and carries these labels. Returns the archive, and the digest of

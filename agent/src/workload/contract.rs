@@ -26,9 +26,23 @@ pub enum Ask {
     /// A process appeared or replaced its image.
     Process(ProcessInfo),
     /// A process was found inside this container for the first time.
-    Container(ContainerId),
+    Container {
+        id: ContainerId,
+        /// Sources that have told about it already. They are not asked.
+        told: Vec<&'static str>,
+    },
     /// A process was found inside this systemd unit for the first time.
     Unit(Arc<str>),
+}
+
+impl Ask {
+    /// Whether this source has told already what it would be asked.
+    pub(super) fn is_told_by(&self, source: &str) -> bool {
+        match self {
+            Self::Container { told, .. } => told.contains(&source),
+            Self::Process(_) | Self::Unit(_) => false,
+        }
+    }
 }
 
 /// What a source found out.

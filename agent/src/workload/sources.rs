@@ -40,7 +40,8 @@ impl Sources {
     pub fn ask(&self, ask: &Ask) -> u64 {
         let mut lost = 0;
         for Running { source, asks, health: _ } in &self.running {
-            if (source.concerns)(ask) && asks.try_send(ask.clone()).is_err() {
+            let is_meant = (source.concerns)(ask) && !ask.is_told_by(source.name);
+            if is_meant && asks.try_send(ask.clone()).is_err() {
                 lost += 1;
             }
         }

@@ -6,7 +6,7 @@ use super::*;
 fn labels_that_come_late_still_name_the_series() {
     let mut rig = Rig::with_sources(&Settings::default(), &["docker"]);
     let asks = rig.facts([seen_in(key(1), 100, 'a')]).asks;
-    assert_eq!(asks, [Ask::Container(container_id('a'))]);
+    assert_eq!(asks, [Ask::Container { id: container_id('a'), told: vec![] }]);
     rig.measure([calls(1, 1.0)]);
     rig.facts([Fact::Fork { at: ms(150), parent: key(1), child: key(2) }, exit(2, 160)]);
     rig.measure([calls(2, 2.0)]);

@@ -19,7 +19,7 @@ use crate::config::Config;
 pub static SOURCE: SourceDef = SourceDef {
     name: "containerd",
     help: "Labels and image of containers in all namespaces, from containerd's socket or its bundles",
-    concerns: |ask| matches!(ask, Ask::Container(_)),
+    concerns: |ask| matches!(ask, Ask::Container { .. }),
     tells_host: false,
     start,
 };

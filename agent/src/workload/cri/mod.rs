@@ -17,7 +17,7 @@ use crate::config::Config;
 pub static SOURCE: SourceDef = SourceDef {
     name: "cri",
     help: "Pods, their labels and their workloads, from the container runtime's CRI socket",
-    concerns: |ask| matches!(ask, Ask::Container(_)),
+    concerns: |ask| matches!(ask, Ask::Container { .. }),
     tells_host: false,
     start,
 };

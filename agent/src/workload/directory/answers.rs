@@ -51,22 +51,29 @@ struct Answer {
 }
 
 impl<K: Clone + Eq + Hash> Answers<K> {
-    /// A process was seen in `key`. True when the sources in `mask` are to be asked: this is the first
-    /// process, and nobody has told anything before.
-    pub(super) fn ask(&mut self, key: &K, mask: Mask) -> bool {
-        let is_new = !self.of.contains_key(key);
+    /// A process was seen in `key`, which the sources in `mask` know something about. For the first process
+    /// the sources that have told about it by themselves, when others are still to be asked: what one source
+    /// was quick to tell does not make up for what only another one knows.
+    pub(super) fn ask(
+        &mut self,
+        key: &K,
+        mask: Mask,
+        bit: impl Fn(&str) -> Mask,
+    ) -> Option<Vec<&'static str>> {
         let answer = self.of.entry(key.clone()).or_default();
-        if !answer.is_used {
-            answer.is_used = true;
-            self.spare.retain(|spare| spare != key);
+        if answer.is_used {
+            return None;
         }
-        if is_new {
-            answer.waits = mask;
-        }
-        is_new && !mask.is_empty()
+        answer.is_used = true;
+        self.spare.retain(|spare| spare != key);
+        let told = answer.facts.iter().filter(|(_, facts)| !facts.is_empty());
+        let told: Vec<&'static str> = told.map(|(source, _)| *source).collect();
+        answer.waits = told.iter().fold(mask, |mask, source| mask.without(bit(source)));
+        (!answer.waits.is_empty()).then_some(told)
     }
 
-    /// A source said `facts` about `key`. True when that is news.
+    /// A source said `facts` about `key`. True when that is news. That it knows nothing takes nothing away:
+    /// what it said before was true, and it is the one who is in trouble.
     pub(super) fn hear(&mut self, source: &'static str, bit: Mask, key: K, facts: Facts) -> bool {
         if !self.of.contains_key(&key) {
             self.spare.push_back(key.clone());
@@ -81,7 +88,7 @@ impl<K: Clone + Eq + Hash> Answers<K> {
         answer.waits = answer.waits.without(bit);
         let settled = waited && answer.waits.is_empty();
         match answer.facts.iter_mut().find(|(name, _)| *name == source) {
-            Some((_, known)) if *known == facts => settled,
+            Some((_, known)) if facts.is_empty() || *known == facts => settled,
             Some((_, known)) => {
                 *known = facts;
                 true

@@ -116,7 +116,7 @@ impl Directory {
     }
 
     fn bit(&self, source: &str) -> Mask {
-        Mask::of(&self.sources, |one| one.name == source)
+        super::bit(&self.sources, source)
     }
 }
 

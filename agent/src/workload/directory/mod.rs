@@ -283,16 +283,18 @@ impl Directory {
     fn asks(&mut self, info: &ProcessInfo, placement: &Placement, place: &Place) -> Vec<Ask> {
         let mut asks = Vec::new();
         if let Some(container) = &placement.container {
-            let ask = Ask::Container(container.id.clone());
-            let mask = self.mask(&ask);
-            if self.containers.ask(&container.id, mask) {
-                asks.push(ask);
+            let id = container.id.clone();
+            let mask = self.mask(&Ask::Container { id: id.clone(), told: Vec::new() });
+            let sources = &self.sources;
+            if let Some(told) = self.containers.ask(&id, mask, |name| bit(sources, name)) {
+                asks.push(Ask::Container { id, told });
             }
         }
         if let Some(unit) = workload::unit_key(placement, place) {
             let ask = Ask::Unit(unit.clone());
             let mask = self.mask(&ask);
-            if self.units.ask(&unit, mask) {
+            let sources = &self.sources;
+            if self.units.ask(&unit, mask, |name| bit(sources, name)).is_some() {
                 asks.push(ask);
             }
         }
@@ -313,6 +315,11 @@ impl Directory {
             && one.container().is_none_or(|id| self.containers.is_answered(id))
             && one.unit.as_ref().is_none_or(|unit| self.units.is_answered(unit))
     }
+}
+
+/// The place of one source among those in use.
+fn bit(sources: &[&SourceDef], name: &str) -> Mask {
+    Mask::of(sources, |one| one.name == name)
 }
 
 /// Where the process is, by the best that is known: its cgroup, else the one of its parent, which a

@@ -34,7 +34,7 @@ pub fn read(container: &[u8], image: &[u8]) -> Vec<Attribute> {
 pub static SOURCE: SourceDef = SourceDef {
     name: "docker",
     help: "Labels, image and name of containers, from the Docker API socket",
-    concerns: |ask| matches!(ask, Ask::Container(_)),
+    concerns: |ask| matches!(ask, Ask::Container { .. }),
     tells_host: false,
     start,
 };

@@ -18,7 +18,7 @@ use crate::config::Config;
 pub static SOURCE: SourceDef = SourceDef {
     name: "podman",
     help: "Labels and image of Podman's containers, from its API socket or its storage",
-    concerns: |ask| matches!(ask, Ask::Container(_)),
+    concerns: |ask| matches!(ask, Ask::Container { .. }),
     tells_host: false,
     start,
 };

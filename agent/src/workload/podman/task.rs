@@ -91,7 +91,7 @@ impl Task {
             let went = tokio::select! {
                 biased;
                 ask = asks.recv() => match ask {
-                    Some(Ask::Container(id)) => self.hear(id).await,
+                    Some(Ask::Container { id, .. }) => self.hear(id).await,
                     Some(Ask::Process(_) | Ask::Unit(_)) => Ok(()),
                     None => return,
                 },

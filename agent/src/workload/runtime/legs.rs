@@ -57,7 +57,7 @@ impl<D: Daemon> Front<D> {
                 biased;
                 Some(answer) = answers.recv() => self.hear(answer).await,
                 ask = asks.recv() => match ask {
-                    Some(Ask::Container(id)) => self.ask(id, &mut answers).await,
+                    Some(Ask::Container { id, .. }) => self.ask(id, &mut answers).await,
                     Some(Ask::Process(_) | Ask::Unit(_)) => Ok(()),
                     None => return,
                 },
@@ -79,7 +79,7 @@ impl<D: Daemon> Front<D> {
         self.open.insert(id.clone(), self.legs.len());
         for leg in self.legs.clone() {
             // A leg may itself wait for its answers to be heard.
-            let send = leg.send(Ask::Container(id.clone()));
+            let send = leg.send(Ask::Container { id: id.clone(), told: Vec::new() });
             tokio::pin!(send);
             loop {
                 tokio::select! {

@@ -169,7 +169,7 @@ impl<D: Daemon> Watch<D> {
             tokio::select! {
                 value = &mut done => return Ok(value),
                 ask = asks.recv() => match ask.ok_or(Stop)? {
-                    Ask::Container(id) => self.tell(id, Vec::new()).await?,
+                    Ask::Container { id, .. } => self.tell(id, Vec::new()).await?,
                     Ask::Process(_) | Ask::Unit(_) => {}
                 },
             }
@@ -200,8 +200,8 @@ impl<D: Daemon> Watch<D> {
             tokio::select! {
                 biased;
                 ask = asks.recv() => match ask.ok_or(Stop)? {
-                    Ask::Container(id) if !cgroup::hex64(&id.0) => self.tell(id, Vec::new()).await?,
-                    Ask::Container(id) => {
+                    Ask::Container { id, .. } if !cgroup::hex64(&id.0) => self.tell(id, Vec::new()).await?,
+                    Ask::Container { id, .. } => {
                         if let Some(dropped) = queue.push_front(id.0.to_string()) {
                             self.tell(ContainerId(dropped.into()), Vec::new()).await?;
                         }

@@ -116,7 +116,7 @@ fn each_container_and_unit_is_asked_about_once() {
         asks.iter()
             .map(|ask| match ask {
                 Ask::Process(info) => format!("process {}", info.key.tgid),
-                Ask::Container(id) => format!("container {}", &id.0[..1]),
+                Ask::Container { id, .. } => format!("container {}", &id.0[..1]),
                 Ask::Unit(unit) => format!("unit {unit}"),
             })
             .collect::<Vec<_>>()
@@ -135,14 +135,30 @@ fn each_container_and_unit_is_asked_about_once() {
 }
 
 #[test]
-fn a_container_told_before_its_first_process_is_not_asked_about() {
+fn only_those_are_asked_who_have_not_told_before_the_first_process() {
     let mut bench = bench();
-    bench.tell(container('a'), "docker", &[("~label.com.docker.compose.service", "web")]);
+    bench.tell(container('a'), "containerd", &[("~label.com.docker.compose.service", "web")]);
     let path = format!("/docker/{}", id('a'));
     let (workload, asks) =
         bench.directory.place(&info(10, Some(&path), Some("/bin/app")), None, bench.now);
-    assert!(asks.iter().all(|ask| !matches!(ask, Ask::Container(_))), "{asks:?}");
+    let asked = Ask::Container { id: ContainerId(id('a').into()), told: vec!["containerd"] };
+    assert!(asks.contains(&asked), "{asks:?}");
     assert_eq!(bench.name(workload), "web", "and has its name from the first moment");
+    bench.environ(10, &[]);
+    bench.tell(About::Process(key(10)), "executable", &[]);
+    assert!(!bench.settled(workload), "docker may know more");
+    bench.tell(container('a'), "docker", &[("~label.com.docker.compose.service", "shop")]);
+    assert!(bench.settled(workload));
+    assert_eq!(bench.name(workload), "shop");
+}
+
+#[test]
+fn a_source_that_knows_nothing_any_more_takes_nothing_away() {
+    let mut bench = bench();
+    let workload = bench.place(10, &format!("/docker/{}", id('a')), "/bin/app");
+    bench.tell(container('a'), "docker", &[("~label.com.docker.compose.service", "web")]);
+    assert_eq!(bench.tell(container('a'), "docker", &[]), Applied::default());
+    assert_eq!(bench.name(workload), "web");
 }
 
 #[test]
