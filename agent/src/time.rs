@@ -30,6 +30,11 @@ impl Wall {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
         Self(nanoseconds(now.tv_sec, now.tv_nsec))
     }
+
+    /// To the second, as people write it: `2024-01-31T10:20:30Z`. `None` beyond the year 9999.
+    pub fn rfc3339(self) -> Option<String> {
+        crate::workload::text::rfc3339(i64::try_from(self.0 / 1_000_000_000).ok()?)
+    }
 }
 
 /// Ties the two clocks together at one moment. Taken anew on every tick, so that a step of the wall

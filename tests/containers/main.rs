@@ -10,6 +10,7 @@ mod declared;
 mod docker;
 mod local;
 mod matrix;
+mod outage;
 mod podman;
 mod processes;
 mod station;

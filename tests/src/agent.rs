@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -51,12 +52,19 @@ impl Agent {
 
     /// Starts the agent towards an endpoint and does not wait.
     pub fn spawn(endpoint: &str, arguments: &[&str]) -> Result<Self> {
+        Self::spawn_by(&[], endpoint, arguments)
+    }
+
+    /// The same by a program that becomes the agent, such as `setpriv`.
+    pub fn spawn_by(by: &[&str], endpoint: &str, arguments: &[&str]) -> Result<Self> {
         let number = std::process::id();
         let log = std::env::temp_dir().join(format!("shipwake-test-{number}-{:p}.log", &endpoint));
         let socket =
             std::env::temp_dir().join(format!("shipwake-test-{number}-{:p}.sock", &endpoint));
         let file = fs::File::create(&log)?;
-        let child = Command::new(binary())
+        let mut words = by.iter().map(OsString::from).chain([binary().into_os_string()]);
+        let child = Command::new(words.next().context("there is a program")?)
+            .args(words)
             .args(["run", "--set", "aggregate.interval=1s"])
             .args(["--set", &format!("api.socket={}", socket.display())])
             .args(["--set", "otlp.protocol=http/protobuf", "--otlp-endpoint", endpoint])

@@ -116,7 +116,7 @@ impl Daemon {
 
     /// Stops the daemon from answering, as a stuck one does.
     pub fn freeze(&self) -> Result<()> {
-        self.pid().map_or(Ok(()), |pid| rig::signal(pid, "STOP"))
+        self.pid().map_or(Ok(()), rig::freeze)
     }
 
     /// Ends [`Self::freeze`].

@@ -152,7 +152,7 @@ impl Podman {
 
     /// Stops the service from answering, as a stuck one does.
     pub fn freeze(&self) -> Result<()> {
-        self.service.as_ref().map_or(Ok(()), |child| rig::signal(child.id(), "STOP"))
+        self.service.as_ref().map_or(Ok(()), |child| rig::freeze(child.id()))
     }
 
     /// Ends [`Self::freeze`].

@@ -161,6 +161,19 @@ pub fn end(mut child: Child) -> Result<()> {
     Ok(())
 }
 
+/// Stops a process, and waits until its last thread has stopped.
+pub fn freeze(pid: u32) -> Result<()> {
+    signal(pid, "STOP")?;
+    let has_stopped = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // A thread that ends meanwhile has no state.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+    };
+    let tasks = format!("/proc/{pid}/task");
+    let all = || fs::read_dir(&tasks).ok()?.flatten().all(has_stopped).then_some(());
+    poll::until(Duration::from_secs(10), all).context("the process does not stop")
+}
+
 /// Sends a signal by name.
 pub fn signal(pid: u32, name: &str) -> Result<()> {
     output(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string())).map(drop)

@@ -19,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "iproute2",
     "strace",
     "docker.io",
+    "docker-compose",
     "containerd",
     "runc",
     "podman",

@@ -53,7 +53,12 @@ pub struct RefusedVariant {
 pub struct SourceStatus {
     pub name: String,
     pub state: String,
+    /// Since when it is in this state, RFC 3339.
+    pub since: Option<String>,
     pub last_error: Option<String>,
+    /// Services that go by what it said before it stopped answering.
+    #[serde(default)]
+    pub last_known: u64,
 }
 
 /// An exporter.
@@ -93,6 +98,18 @@ pub struct Service {
     /// What is known and not exported, sorted by key.
     #[serde(default)]
     pub facts: Vec<AttributeRow>,
+    /// Sources that have stopped answering after they told about it.
+    #[serde(default)]
+    pub last_known: Vec<LastKnown>,
+}
+
+/// A source that does not answer any more: what it told is what was known last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastKnown {
+    pub source: String,
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Service {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
-use super::clock::Schedule;
+use super::{clock::Schedule, last_known};
 use crate::{
     api::{Question, model::LossState},
     config::Config,
@@ -158,6 +158,7 @@ impl Pipeline {
         if due != Due::Nothing {
             let mut batch = Batch::default();
             self.own.collect(now.mono, &mut batch);
+            self.own.last_known(&last_known::counts(&self.core), &mut batch);
             self.exporters.observe(&mut batch);
             self.apply(Input::Batch { signal: "agent", batch });
         }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod core;
+mod last_known;
 mod objects;
 mod privilege;
 mod ps;

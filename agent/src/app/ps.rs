@@ -4,9 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::core::Core;
+use super::{core::Core, last_known::LastKnown};
 use crate::{
-    api::model::{AttributeRow, Process, Ps, Service},
+    api::{
+        self,
+        model::{AttributeRow, Process, Ps, Service},
+    },
     config::Config,
     engine::{Engine, Input},
     process,
@@ -20,13 +23,14 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the engine knows, by process id. `denied` counts processes that could not be read fully.
-pub fn known(engine: &Engine, denied: u64) -> Ps {
+pub fn known(engine: &Engine, last: &LastKnown, denied: u64) -> Ps {
     let mut ps = Ps { denied, ..Ps::default() };
     let mut indices = HashMap::new();
     for entry in engine.workloads().dump() {
         let Entry { process, workload, executable, resource } = entry;
         let service = *indices.entry(workload).or_insert_with(|| {
-            ps.services.push(service(&resource));
+            let last_known = last.of(engine.workloads(), workload).map(last_known).collect();
+            ps.services.push(Service { last_known, ..service(&resource) });
             ps.services.len() - 1
         });
         let argv0 = engine.processes().get(process).and_then(|known| known.info.argv0.clone());
@@ -51,6 +55,16 @@ fn service(resource: &Resource) -> Service {
     Service {
         attributes: attributes.iter().map(row).collect(),
         facts: facts.iter().map(row).collect(),
+        last_known: Vec::new(),
+    }
+}
+
+fn last_known(gone: &SourceHealth) -> api::model::LastKnown {
+    let SourceHealth { name, state: _, since, last_error } = gone;
+    api::model::LastKnown {
+        source: (*name).to_owned(),
+        since: since.rfc3339(),
+        reason: last_error.clone(),
     }
 }
 
@@ -69,7 +83,8 @@ pub async fn look(config: &Config) -> std::io::Result<Ps> {
             core.apply(Input::Change(change));
         }
     }
-    Ok(known(&core.engine, scan.denied))
+    let last = LastKnown::new(core.sources.health());
+    Ok(known(&core.engine, &last, scan.denied))
 }
 
 /// Whether every source has answered about every process.

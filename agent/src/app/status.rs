@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    core::Pipeline,
+    core::{Core, Pipeline},
+    last_known::LastKnown,
     objects::{Objects, Outcome},
     ps,
 };
@@ -16,7 +17,7 @@ use crate::{
     kernel::health::{ProbeHealth, Refusal},
     telemetry::{Counters, descriptors},
     time::Mono,
-    workload::SourceHealth,
+    workload::{SourceHealth, SourceState},
 };
 
 /// What the API tells besides what the engine's task knows. Cheap to clone; all clones show the same.
@@ -56,7 +57,8 @@ impl Board {
         move |pipeline, question| match question {
             // A client that went away needs no answer.
             Question::Ps(answer) => {
-                drop(answer.send(ps::known(&pipeline.core.engine, board.denied)));
+                let last = LastKnown::new(pipeline.core.sources.health());
+                drop(answer.send(ps::known(&pipeline.core.engine, &last, board.denied)));
             }
             Question::Status(answer) => drop(answer.send(board.status(pipeline))),
         }
@@ -69,7 +71,7 @@ impl Board {
             uptime_seconds: Mono::now().since(self.started).as_secs_f64(),
             signals: self.signals.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             probes: self.probes.to_vec(),
-            sources: pipeline.core.sources.health().iter().map(source).collect(),
+            sources: sources(&pipeline.core),
             exporters: pipeline.exporters.status().into_iter().map(exporter).collect(),
             queues: self.counters.queues(),
             losses: pipeline.losses(),
@@ -78,14 +80,18 @@ impl Board {
     }
 }
 
-/// Of one metadata source.
-pub fn source(health: &SourceHealth) -> SourceStatus {
-    let SourceHealth { name, state, since: _, last_error } = health;
-    SourceStatus {
-        name: (*name).to_owned(),
-        state: state.as_str().to_owned(),
-        last_error: last_error.clone(),
-    }
+/// Of the metadata sources.
+fn sources(core: &Core) -> Vec<SourceStatus> {
+    let health = core.sources.health();
+    let last = LastKnown::new(health.clone());
+    let status = |SourceHealth { name, state, since, last_error }| SourceStatus {
+        name: str::to_owned(name),
+        state: SourceState::as_str(state).to_owned(),
+        since: since.rfc3339(),
+        last_error,
+        last_known: last.count(core.engine.workloads(), name),
+    };
+    health.into_iter().map(status).collect()
 }
 
 /// Of one exporter.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         self, ClientError,
-        model::{AttributeRow, Process, Ps, Service},
+        model::{AttributeRow, LastKnown, Process, Ps, Service},
     },
     app,
     config::Config,
@@ -75,7 +75,8 @@ struct Row<'a> {
 }
 
 fn rows(ps: &Ps) -> impl Iterator<Item = Row<'_>> {
-    static NONE: Service = Service { attributes: Vec::new(), facts: Vec::new() };
+    static NONE: Service =
+        Service { attributes: Vec::new(), facts: Vec::new(), last_known: Vec::new() };
     ps.processes.iter().map(|process| {
         let service = ps.services.get(process.service).unwrap_or(&NONE);
         Row { process, service }
@@ -140,7 +141,12 @@ fn explained(ps: &Ps) -> String {
                 vec![format!("  {key}"), format!("{sign} {value}"), format!("({source}{remark})")]
             }
         };
-        let Service { attributes, facts } = row.service;
+        let Service { attributes, facts, last_known } = row.service;
+        for LastKnown { source, since, reason } in last_known {
+            let since = since.as_deref().unwrap_or("a while");
+            let reason = reason.as_deref().unwrap_or("it does not answer");
+            text.push_str(&format!("  last known: no word of {source} since {since} ({reason})\n"));
+        }
         let mut lines: Vec<_> = attributes.iter().map(line("=", "")).collect();
         lines.extend(facts.iter().map(line("~", ", not exported")));
         text.push_str(&table(&lines));
@@ -162,6 +168,8 @@ struct Listed<'a> {
     executable: Option<&'a str>,
     argv0: Option<&'a str>,
     attributes: &'a [AttributeRow],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    last_known: &'a [LastKnown],
 }
 
 impl<'a> Listing<'a> {
@@ -171,16 +179,25 @@ impl<'a> Listing<'a> {
             executable: process.executable.as_deref(),
             argv0: process.argv0.as_deref(),
             attributes: &service.attributes,
+            last_known: &service.last_known,
         });
         Self { processes: processes.collect(), denied: ps.denied }
     }
 }
 
 fn remark(ps: &Ps) -> String {
-    match ps.denied {
+    let denied = match ps.denied {
         0 => String::new(),
         denied => format!("{denied} of them hide their executable; root may see more\n"),
-    }
+    };
+    let last = rows(ps).filter(|row| !row.service.last_known.is_empty()).count();
+    let last = match last {
+        0 => String::new(),
+        last => format!(
+            "{last} of them are what was known last: who told does not answer, see `shipwake ps --explain`\n"
+        ),
+    };
+    denied + &last
 }
 
 #[cfg(test)]
@@ -207,6 +224,7 @@ mod tests {
                 attribute("vcs.ref.head.revision", "0123456789abcdef0123", "label x"),
             ],
             facts: vec![attribute("shipwake.systemd.invocation_id", "0f", "systemd")],
+            last_known: Vec::new(),
         };
         Ps { services: vec![service], processes: vec![process], denied: 1 }
     }
@@ -221,6 +239,19 @@ mod tests {
             ["42", "shop", "-", "-", "0123456789ab", "-", "0123456789ab", "/usr/bin/shop"]
         );
         assert!(text.ends_with("1 of them hide their executable; root may see more\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_known_last_is_marked() {
+        let mut ps = ps();
+        ps.services[0].last_known.push(LastKnown {
+            source: "docker".to_owned(),
+            since: Some("2024-01-31T10:20:30Z".to_owned()),
+            reason: Some("no socket".to_owned()),
+        });
+        let mark = "last known: no word of docker since 2024-01-31T10:20:30Z (no socket)";
+        assert!(explained(&ps).contains(mark), "{}", explained(&ps));
+        assert!(listed(&ps).contains("1 of them are what was known last"), "{}", listed(&ps));
     }
 
     #[test]

@@ -38,6 +38,10 @@ metrics! {
         AttributeDef { key: "shipwake.agent.probe", help: "name of the probe" },
         AttributeDef { key: "shipwake.agent.program", help: "BPF program that serves it, or `none`" }
     ];
+    /// Services that go by what a metadata source told about them before it stopped answering.
+    LAST_KNOWN = "shipwake.agent.source.last_known", "{service}", Gauge, [
+        AttributeDef { key: "shipwake.agent.source", help: "metadata source that does not answer" }
+    ];
     /// What waits in a queue of the agent.
     QUEUE_LENGTH = "shipwake.agent.queue.length", "{item}", Gauge, [QUEUE];
     /// What the queue takes at most.

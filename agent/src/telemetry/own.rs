@@ -1,6 +1,10 @@
 //! Measures the agent itself. A collector like any other, so that its numbers take the same way.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    time::Duration,
+};
 
 use super::{Counters, metrics};
 use crate::{
@@ -19,6 +23,8 @@ pub struct Own {
     counters: Counters,
     probes: Vec<LabelSet>,
     serving: Vec<bool>,
+    /// Sources that have been gone.
+    sources: BTreeSet<&'static str>,
     /// Totals already reported, by metric and labels: counters take differences.
     reported: HashMap<(&'static Metric, LabelSet), f64>,
 }
@@ -36,7 +42,18 @@ impl Own {
             counters,
             probes: probes.collect(),
             serving: health.iter().map(|probe| probe.serving.is_some()).collect(),
+            sources: BTreeSet::new(),
             reported: HashMap::new(),
+        }
+    }
+
+    /// Services by source that go by what it told last. A source that is back is said to be so.
+    pub fn last_known(&mut self, counts: &[(&'static str, u64)], out: &mut Batch) {
+        self.sources.extend(counts.iter().map(|(source, _)| *source));
+        for source in &self.sources {
+            let count = counts.iter().find(|(one, _)| one == source).map_or(0, |(_, count)| *count);
+            let labels = labels! { "shipwake.agent.source" => *source };
+            push(&metrics::LAST_KNOWN, labels, Value::Set(count as f64), out);
         }
     }
 

@@ -82,7 +82,9 @@ impl Health {
             return most.clone();
         }
         let absences: Vec<_> = parts.iter().filter_map(|part| part.last_error.clone()).collect();
-        SourceHealth { last_error: Some(absences.join("; ")), ..most.clone() }
+        // The last of them went then.
+        let since = parts.iter().map(|part| part.since).max().unwrap_or(most.since);
+        SourceHealth { since, last_error: Some(absences.join("; ")), ..most.clone() }
     }
 
     /// Notes that the source works.

@@ -1,6 +1,6 @@
 //! What the rows of the matrix run on: daemons of every kind, and programs on the host itself.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use shipwake_tests::{
     containerd::{Containerd, Pod},
@@ -37,13 +37,13 @@ pub struct Work {
     /// Empty outside of pods.
     pub pod_uid: String,
     /// Ended with it.
-    pub process: Option<Running>,
+    _process: Option<Running>,
 }
 
 impl Work {
     fn container(pid: u32, place: String, image: &str) -> Self {
         let image = image.to_owned();
-        Self { pid, place, image, pod: None, pod_uid: String::new(), process: None }
+        Self { pid, place, image, pod: None, pod_uid: String::new(), _process: None }
     }
 }
 
@@ -82,27 +82,41 @@ impl Hosts {
             ("org.opencontainers.image.source", "https://git.test/acme/checkout.git"),
             ("org.opencontainers.image.created", &created),
         ];
-        let docker = Daemon::start().unwrap();
-        docker.add(&program).unwrap();
-        let containerd = Containerd::start().unwrap();
-        containerd.import_pause().unwrap();
-        containerd.add(&program).unwrap();
-        let mut podman = Podman::rootful().unwrap();
-        let mut user = Podman::of_a_session().unwrap();
-        for one in [&mut podman, &mut user] {
-            one.add(&program).unwrap();
-            one.serve().unwrap();
-        }
-        let imported =
-            NAMESPACES.map(|name| containerd.import(name, IMAGE, &labels, &created).unwrap());
-        let images = Images {
-            docker: docker.import(IMAGE, &labels).unwrap(),
-            containerd: imported.into_iter().next().unwrap(),
-            podman: podman.import(IMAGE, &labels).unwrap(),
-            user: user.import(IMAGE, &labels).unwrap(),
+        let start_docker = || {
+            let daemon = Daemon::start().unwrap();
+            daemon.add(&program).unwrap();
+            let image = daemon.import(IMAGE, &labels).unwrap();
+            (daemon, image)
         };
-        let go = programs(&folder);
-        let package = Package::install(&folder, &program);
+        let start_containerd = || {
+            let daemon = Containerd::start().unwrap();
+            daemon.import_pause().unwrap();
+            daemon.add(&program).unwrap();
+            let images =
+                NAMESPACES.map(|name| daemon.import(name, IMAGE, &labels, &created).unwrap());
+            (daemon, images.into_iter().next().unwrap())
+        };
+        let start_podman = |new: fn() -> anyhow::Result<Podman>| {
+            let mut podman = new().unwrap();
+            podman.add(&program).unwrap();
+            podman.serve().unwrap();
+            let image = podman.import(IMAGE, &labels).unwrap();
+            (podman, image)
+        };
+        let started = thread::scope(|scope| {
+            let docker = scope.spawn(start_docker);
+            let containerd = scope.spawn(start_containerd);
+            let podman = scope.spawn(|| start_podman(Podman::rootful));
+            let user = scope.spawn(|| start_podman(Podman::of_a_session));
+            let go = programs(&folder);
+            let package = Package::install(&folder, &program);
+            let daemons = (docker.join().unwrap(), containerd.join().unwrap());
+            (daemons, podman.join().unwrap(), user.join().unwrap(), go, package)
+        });
+        let ((docker, containerd), podman, user, go, package) = started;
+        let images =
+            Images { docker: docker.1, containerd: containerd.1, podman: podman.1, user: user.1 };
+        let (docker, containerd, podman, user) = (docker.0, containerd.0, podman.0, user.0);
         Self { folder, docker, containerd, podman, user, images, go, _package: package }
     }
 
@@ -179,7 +193,7 @@ impl Hosts {
         });
         let place = executable.expect("it is executed").display().to_string();
         let work = Work::container(process.pid(), place, "");
-        Work { process: Some(process), ..work }
+        Work { _process: Some(process), ..work }
     }
 }
 

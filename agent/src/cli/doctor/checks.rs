@@ -7,6 +7,7 @@ use super::{
     surroundings,
 };
 use crate::{
+    api::model::{SourceStatus, Status},
     app::{Capability, Kernel, NEEDED, Privileges, USEFUL},
     config::Config,
     workload::{SourceHealth, SourceState},
@@ -108,11 +109,20 @@ fn agent(config: &Config) -> Check {
     }
 }
 
-/// How a metadata source is doing after it had the time to find what it asks.
-pub fn source(health: &SourceHealth) -> Check {
+/// How a metadata source is doing after it had the time to find what it asks, and what a running agent knows
+/// only from before the source went.
+pub fn source(health: &SourceHealth, agent: Option<&Status>) -> Check {
     let SourceHealth { name, state, since: _, last_error } = health;
     let name = *name;
-    let detail = last_error.clone().unwrap_or_else(|| state.as_str().to_owned());
+    let mut detail = last_error.clone().unwrap_or_else(|| state.as_str().to_owned());
+    let kept = agent.and_then(|agent| agent.sources.iter().find(|source| source.name == name));
+    if let Some(SourceStatus { last_known: services @ 1.., since, .. }) = kept {
+        let since = since.as_deref().unwrap_or("a while");
+        detail = format!(
+            "{detail}; the agent keeps the last known identity of {services} services, since {since}"
+        );
+        return Check { name, state: State::Degraded, detail, remedy: None };
+    }
     match state {
         SourceState::Working => Check::ok(name, "working"),
         SourceState::Absent => Check::ok(name, detail),
@@ -164,7 +174,7 @@ mod tests {
     fn check(state: SourceState, expected: State) {
         let error = Some("no socket".to_owned());
         let health = SourceHealth { name: "docker", state, since: Wall(0), last_error: error };
-        assert_eq!(source(&health).state, expected);
+        assert_eq!(source(&health, None).state, expected);
     }
 
     #[test]

@@ -4,13 +4,18 @@ mod checks;
 mod report;
 mod surroundings;
 
+use std::path::Path;
+
 use super::{
     Code, Failure,
     options::ConfigOptions,
     output::{print, print_json},
     runtime,
 };
-use crate::app::{self, Objects, Privileges};
+use crate::{
+    api::{self, model::Status},
+    app::{self, Objects, Privileges},
+};
 
 use report::Report;
 
@@ -33,7 +38,10 @@ pub fn run(args: &Args) -> Result<Code, Failure> {
     checks.extend(checks::surroundings(config));
     let runtime = runtime()?;
     let sources = runtime.block_on(app::source_health(config));
-    checks.extend(sources.iter().map(checks::source));
+    // What a running agent holds on to; without one, or without the right to ask it, nothing is known of that.
+    let agent: Option<Status> =
+        runtime.block_on(api::get(Path::new(&config.api.socket), "/status")).ok();
+    checks.extend(sources.iter().map(|source| checks::source(source, agent.as_ref())));
     let able = privileges.is_none_or(|own| own.missing(app::NEEDED).is_empty());
     let report = if able {
         // A limit that stays shows in the refusals below.

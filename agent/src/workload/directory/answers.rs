@@ -5,6 +5,7 @@ use std::{borrow::Borrow, collections::VecDeque, hash::Hash};
 use rustc_hash::FxHashMap;
 
 use super::{Facts, SourceDef};
+use crate::time::Mono;
 
 /// Things that were told and in which no process has been seen. More than that are dropped, oldest
 /// first: they are asked about when a process shows up.
@@ -45,6 +46,8 @@ impl<K> Default for Answers<K> {
 #[derive(Default)]
 struct Answer {
     facts: Vec<(&'static str, Facts)>,
+    /// When each source said last that it knows something.
+    told: Vec<(&'static str, Mono)>,
     waits: Mask,
     /// A process has been seen in it.
     is_used: bool,
@@ -74,7 +77,13 @@ impl<K: Clone + Eq + Hash> Answers<K> {
 
     /// A source said `facts` about `key`. True when that is news. That it knows nothing takes nothing away:
     /// what it said before was true, and it is the one who is in trouble.
-    pub(super) fn hear(&mut self, source: &'static str, bit: Mask, key: K, facts: Facts) -> bool {
+    pub(super) fn hear(
+        &mut self,
+        (source, bit): (&'static str, Mask),
+        key: K,
+        facts: Facts,
+        now: Mono,
+    ) -> bool {
         if !self.of.contains_key(&key) {
             self.spare.push_back(key.clone());
             while self.spare.len() > SPARE {
@@ -87,6 +96,10 @@ impl<K: Clone + Eq + Hash> Answers<K> {
         let waited = !answer.waits.is_empty();
         answer.waits = answer.waits.without(bit);
         let settled = waited && answer.waits.is_empty();
+        if !facts.is_empty() {
+            answer.told.retain(|(name, _)| *name != source);
+            answer.told.push((source, now));
+        }
         match answer.facts.iter_mut().find(|(name, _)| *name == source) {
             Some((_, known)) if facts.is_empty() || *known == facts => settled,
             Some((_, known)) => {
@@ -108,6 +121,11 @@ impl<K: Clone + Eq + Hash> Answers<K> {
         Q: Eq + Hash + ?Sized,
     {
         self.of.get(key).map(|answer| answer.facts.as_slice()).unwrap_or_default()
+    }
+
+    /// Who knows something about `key`, and when it was said last.
+    pub(super) fn told(&self, key: &K) -> &[(&'static str, Mono)] {
+        self.of.get(key).map(|answer| answer.told.as_slice()).unwrap_or_default()
     }
 
     pub(super) fn is_answered(&self, key: &K) -> bool {

@@ -35,9 +35,10 @@ impl Directory {
         source: &'static str,
         id: ContainerId,
         facts: Facts,
+        now: Mono,
     ) -> Applied {
         let bit = self.bit(source);
-        if !self.containers.hear(source, bit, id.clone(), facts) {
+        if !self.containers.hear((source, bit), id.clone(), facts, now) {
             return Applied::default();
         }
         let changed = self.refresh_where(|one| one.container() == Some(&id));
@@ -49,9 +50,10 @@ impl Directory {
         source: &'static str,
         unit: &Arc<str>,
         facts: Facts,
+        now: Mono,
     ) -> Applied {
         let bit = self.bit(source);
-        if !self.units.hear(source, bit, unit.clone(), facts) {
+        if !self.units.hear((source, bit), unit.clone(), facts, now) {
             return Applied::default();
         }
         let changed = self.refresh_where(|one| one.unit.as_ref() == Some(unit));

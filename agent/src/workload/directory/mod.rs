@@ -196,8 +196,8 @@ impl Directory {
         let facts = Facts::new(attributes);
         match about {
             About::Host => self.apply_host(facts),
-            About::Container(id) => self.apply_container(source, id, facts),
-            About::Unit(unit) => self.apply_unit(source, &unit, facts),
+            About::Container(id) => self.apply_container(source, id, facts, now),
+            About::Unit(unit) => self.apply_unit(source, &unit, facts, now),
             About::Process(process) => self.apply_process(source, process, facts, now),
         }
     }
@@ -210,6 +210,17 @@ impl Directory {
             WorkloadId::AGENT => self.agent_resource.clone(),
             id => self.workloads.get(&id).map(|one| one.resource.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The sources that know the container of a workload, and when each has told about it last.
+    pub fn tellers(&self, id: WorkloadId) -> &[(&'static str, Mono)] {
+        let container = self.workloads.get(&id).and_then(Workload::container);
+        container.map(|container| self.containers.told(container)).unwrap_or_default()
+    }
+
+    /// Workloads that are known now, in no order.
+    pub fn workloads(&self) -> impl Iterator<Item = WorkloadId> {
+        self.workloads.keys().copied()
     }
 
     /// Whether the sources have answered about a workload, or have been waited for long enough.
