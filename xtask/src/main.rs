@@ -27,9 +27,11 @@ cargo xtask <command>
   bench --containers N [--seconds S] [--runtime containerd|cri|docker] [--short]
                      how soon each of many containers is attributed, and what that costs
   soak --minutes N   the agent under load and churn; fails when memory or descriptors grow
-  package [--deb] [--image] [--check] [--test]
+  package [--deb] [--image] [--check] [--test [PART ...]]
                      make the Debian package and the container image; check what would be
-                     shipped; install, upgrade and purge it under systemd in QEMU
+                     shipped; in QEMU under systemd: what the agent calls services
+                     (identities), the same from its container (container), changes,
+                     crashes, upgrades, removal (life)
   gen [--check]      write the generated documents and files, or fail when they are stale
   lint               fmt, clippy for the host and for BPF, generated files
   ci                 lint, then test: what every change must pass

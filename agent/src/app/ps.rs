@@ -97,11 +97,20 @@ fn settled(engine: &Engine) -> bool {
         .all(|entry| directory.ready(&entry.process, now) && directory.settled(entry.workload, now))
 }
 
-/// How the metadata sources are doing, once each has reached what it asks or had the time to.
+/// How the metadata sources are doing, once each has reached what it asks or had the time to. They are asked about
+/// every process: some learn only from a question whether they can answer any.
 pub async fn source_health(config: &Config) -> Vec<SourceHealth> {
-    let core = Core::start(config, &Counters::default());
+    let mut core = Core::start(config, &Counters::default());
     let deadline = Instant::now() + config.workload.patience.0;
+    if let Ok(scan) = process::scan() {
+        let batch = Batch { facts: scan.facts, ..Batch::default() };
+        core.apply(Input::Batch { signal: "process", batch });
+    }
     loop {
+        // Sources wait until what they say is heard.
+        while let Some(change) = core.try_change() {
+            core.apply(Input::Change(change));
+        }
         let health = core.sources.health();
         let starting = health.iter().any(|one| one.state == SourceState::Starting);
         if !starting || Instant::now() >= deadline {

@@ -64,10 +64,14 @@ fn from_here(config: &Config) -> Config {
         &mut workload.containerd_sockets,
         &mut workload.containerd_bundles,
         &mut workload.podman_sockets,
+        &mut workload.podman_storage,
     ] {
         for path in paths {
             *path = reachable(path);
         }
+    }
+    if !workload.podman_users.is_empty() {
+        workload.podman_users = reachable(&workload.podman_users);
     }
     config
 }

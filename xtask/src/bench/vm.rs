@@ -14,7 +14,7 @@ use super::Spread;
 use crate::{
     command::{cargo, root, run as run_command, say},
     packages, run as agent,
-    vm::{Guest, Machine, boot, fetch},
+    vm::{DEADLINE, Guest, Machine, boot, fetch},
 };
 
 const KERNEL: &str = "6.12";
@@ -152,7 +152,7 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let log = boot(
         &kernel,
         &initramfs,
-        &Machine { memory_mib: 1536, cpus: 1, icount: true, disk: None },
+        &Machine { memory_mib: 1536, cpus: 1, icount: true, disk: None, deadline: DEADLINE },
     )?;
     let figures: Vec<Figures> = log.iter().filter_map(|line| parse(line)).collect();
     if figures.is_empty() {

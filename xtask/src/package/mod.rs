@@ -19,15 +19,15 @@ use crate::{
 pub use check::check;
 use version::Version;
 
-/// `cargo xtask package`: what is named, or everything.
+/// `cargo xtask package`: what is named, or everything. After `--test` come the parts of it, or nothing for all.
 pub fn run(arguments: &[String]) -> Result<()> {
     let (mut deb, mut image) = (arguments.is_empty(), arguments.is_empty());
-    for argument in arguments {
+    for (index, argument) in arguments.iter().enumerate() {
         match argument.as_str() {
             "--deb" => deb = true,
             "--image" => image = true,
             "--check" => return check(),
-            "--test" => return guest::test(),
+            "--test" => return guest::test(&arguments[index + 1..]),
             other => bail!("`{other}` is no package; known: --deb --image --check --test"),
         }
     }

@@ -45,7 +45,7 @@ const PACKAGES: [&str; 8] = [
 /// allocator of Linux 6.12 dies of it.
 const CPU: &str = "max,-cx16";
 /// A guest without KVM is about ten times slower than the host.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+pub const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Runs the kernel tests on each kernel; reports all of them before failing.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -91,7 +91,8 @@ fn one(line: &str, agent: &Path, tests: &Path, filter: &[String]) -> Result<()> 
     let initramfs = root().join(format!("target/vm/{line}/initramfs.cpio"));
     guest.write(&initramfs)?;
     say(format!("booting {} in QEMU", kernel.release));
-    let machine = Machine { memory_mib: 1536, cpus: 2, icount: false, disk: None };
+    let machine =
+        Machine { memory_mib: 1536, cpus: 2, icount: false, disk: None, deadline: DEADLINE };
     let log = boot(&kernel, &initramfs, &machine)?;
     verdict(&log)
 }
@@ -104,6 +105,8 @@ pub struct Machine {
     pub icount: bool,
     /// Image of the first disk, which the guest may change.
     pub disk: Option<PathBuf>,
+    /// How long it may run.
+    pub deadline: Duration,
 }
 
 /// Boots and returns everything that the guest printed, up to the power-off or the first fatal line.
@@ -134,10 +137,10 @@ pub fn boot(kernel: &Kernel, initramfs: &Path, machine: &Machine) -> Result<Vec<
         .stdout(Stdio::piped())
         .spawn()
         .context("qemu-system-x86_64 could not be started")?;
-    follow(child)
+    follow(child, machine.deadline)
 }
 
-fn follow(mut child: Child) -> Result<Vec<String>> {
+fn follow(mut child: Child, deadline: Duration) -> Result<Vec<String>> {
     let console = child.stdout.take().context("the guest has no console")?;
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
@@ -151,7 +154,7 @@ fn follow(mut child: Child) -> Result<Vec<String>> {
     let start = Instant::now();
     let mut log = Vec::new();
     let outcome = loop {
-        let left = DEADLINE.saturating_sub(start.elapsed());
+        let left = deadline.saturating_sub(start.elapsed());
         match lines.recv_timeout(left) {
             Ok(line) => {
                 println!("  | {line}");
@@ -165,7 +168,7 @@ fn follow(mut child: Child) -> Result<Vec<String>> {
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break Ok(()),
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                break Err(anyhow::anyhow!("no end within {} s", DEADLINE.as_secs()));
+                break Err(anyhow::anyhow!("no end within {} s", deadline.as_secs()));
             }
         }
     };

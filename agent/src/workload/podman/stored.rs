@@ -20,7 +20,11 @@ use crate::workload::{
 /// Largest list of containers or images, and largest configuration of an image, that is read.
 const LARGEST: u64 = 8 * 1024 * 1024;
 
-/// An element of `containers.json`.
+/// Where containers are listed: those that are removed when they end (`--rm`, as quadlets are) have a list of
+/// their own.
+const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
+
+/// An element of either list.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Container {
@@ -65,9 +69,11 @@ struct Defaults {
 
 /// Everything that the storage says about a container.
 pub(super) fn look(stored: &Stored, id: &str, allowed: &[String]) -> Vec<Attribute> {
-    let lists = stored.sibling("containers").join("containers.json");
-    let containers: Vec<Container> = bundle::read(&lists, LARGEST).unwrap_or_default();
-    let container = containers.into_iter().find(|container| container.id == id);
+    let lists = stored.sibling("containers");
+    let container = LISTS.iter().find_map(|list| {
+        let containers: Vec<Container> = bundle::read(&lists.join(list), LARGEST)?;
+        containers.into_iter().find(|container| container.id == id)
+    });
     let images = stored.sibling("images");
     let image = container.as_ref().map(|container| container.image.as_str()).unwrap_or_default();
     let list: Vec<Image> = bundle::read(&images.join("images.json"), LARGEST).unwrap_or_default();
@@ -163,6 +169,7 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::runtime::storage;
 
     #[test]
     fn what_the_files_say() {
@@ -196,6 +203,25 @@ mod tests {
                 "~env.OTEL_SERVICE_NAME=a",
             ]
         );
+    }
+
+    #[test]
+    fn a_container_that_is_removed_when_it_ends_is_in_a_list_of_its_own() {
+        let storage = std::env::temp_dir().join(format!("shipwake-stored-{}", std::process::id()));
+        let lists = storage.join("overlay-containers");
+        let id = "c".repeat(64);
+        std::fs::create_dir_all(lists.join(&id)).unwrap();
+        let name = || {
+            let stored = storage::container([storage.clone()].into_iter(), &id).unwrap();
+            let told = look(&stored, &id, &[]);
+            told.into_iter().find(|one| &*one.key == "container.name").map(|one| one.value)
+        };
+        std::fs::write(lists.join("containers.json"), "[]").unwrap();
+        assert_eq!(name(), None);
+        let list = format!(r#"[{{"id":"{id}","names":["web"]}}]"#);
+        std::fs::write(lists.join("volatile-containers.json"), list).unwrap();
+        assert_eq!(name(), Some("web".into()));
+        std::fs::remove_dir_all(&storage).unwrap();
     }
 
     #[test]
