@@ -53,6 +53,7 @@ impl Work {
             uid: UID,
             labels: &[("pod-template-hash", "7d9f8c6b5d")],
             annotations: &[("resource.opentelemetry.io/deployment.environment.name", "staging")],
+            ..containerd::Pod::default()
         };
         let pod = containerd.pod(&pod, "app", IMAGE, 1).unwrap();
         let legacy = Legacy::start();

@@ -293,6 +293,7 @@ fn as_pod(daemon: &Containerd, mut member: Member, number: usize) -> Result<Memb
             ("app.kubernetes.io/version", &member.version),
         ],
         annotations: &[("resource.opentelemetry.io/vcs.ref.head.revision", &member.commit)],
+        ..Pod::default()
     };
     let running = daemon.pod(&pod, "app", IMAGE, 0)?;
     member.id = running.id;
