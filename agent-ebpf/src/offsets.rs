@@ -6,6 +6,11 @@ use crate::wire;
 /// Offset of a field that this kernel does not have. Probes must branch on it, never guess.
 pub const ABSENT: u32 = u32::MAX;
 
+/// The function of the kernel, 6.2 and later, that tells the verifier to take an address for a pointer to a type.
+pub const RDONLY_CAST_NAME: &str = "bpf_rdonly_cast";
+/// Number of a helper that no kernel has: the loader turns calls of it into calls of that function.
+pub const RDONLY_CAST: u32 = 0x5348_0001;
+
 macro_rules! offsets {
     ($size:literal; $($(#[$meta:meta])* $name:ident: $($path:literal)|+;)*) => {
         wire! {
@@ -18,13 +23,14 @@ macro_rules! offsets {
             pub const ABSENT: Self = Self { $($name: ABSENT,)* };
         }
 
-        /// Field name and the `struct.member.path` candidates to try, in the order of [`Offsets`].
+        /// Field name and the `struct.member.path` candidates to try, in the order of [`Offsets`]; a candidate
+        /// without a member is a type whose number is meant.
         #[cfg(not(target_arch = "bpf"))]
         pub const FIELDS: &[(&str, &[&str])] = &[$((stringify!($name), &[$($path),+]),)*];
     };
 }
 
-offsets! { 264;
+offsets! { 268;
     // Registers at system call entry and exit: x86-64 | arm64. `+N` adds bytes.
     regs_nr: "pt_regs.orig_ax" | "pt_regs.syscallno";
     regs_arg0: "pt_regs.di" | "pt_regs.orig_x0";
@@ -96,4 +102,7 @@ offsets! { 264;
     icsk_pending: "inet_connection_sock.icsk_pending";
     skb_cb: "sk_buff.cb";
     tcp_cb_gso_segs: "tcp_skb_cb.tcp_gso_segs";
+    /// No offset: number of a type that begins with two 64-bit integers, as which any memory of the kernel
+    /// can be read. Absent where the kernel has no [`RDONLY_CAST_NAME`].
+    words: "timespec64";
 }

@@ -23,7 +23,7 @@ use shipwake::{
     time::Mono,
 };
 use shipwake_ebpf::{
-    offsets::Offsets,
+    offsets::{Offsets, RDONLY_CAST_NAME},
     syscalls::{CLAIMS, CallKey, KINDS, NR_COMPAT, Row, claimed},
 };
 
@@ -68,6 +68,14 @@ pub fn with_setup<T>(
 
 fn cpus() -> u32 {
     std::thread::available_parallelism().unwrap().get().try_into().unwrap()
+}
+
+/// Where the kernel has the cast it takes the programs that use it: a refusal would go unseen, since probe reads serve.
+#[test]
+fn the_kernel_takes_loads_where_it_has_the_cast() {
+    let Some((loaded, _)) = with_setup(&Config::default(), |_, _| ()) else { return };
+    let has_cast = Btf::of_kernel().is_ok_and(|btf| btf.function(RDONLY_CAST_NAME).is_some());
+    assert_eq!(loaded.has_cast, has_cast);
 }
 
 /// Not a test: the program that the tests observe.

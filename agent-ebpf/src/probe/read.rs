@@ -2,7 +2,7 @@
 
 use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 
-use crate::offsets::ABSENT;
+use crate::offsets::{ABSENT, Offsets, RDONLY_CAST};
 
 /// The value behind a read-only global, in place. Read its fields with [`constant`]: the loader
 /// replaces the value, so the compiler must not use the one it sees.
@@ -33,6 +33,42 @@ pub fn kernel_field<T>(base: u64, offset: u32) -> Option<T> {
         return None;
     }
     kernel(base + u64::from(offset))
+}
+
+/// Two neighbouring words at any kernel address. Where the kernel has [`RDONLY_CAST`] they are loads, a
+/// twentieth of a probe read, that give zeros instead of failing: what depends on them must prove itself.
+#[inline(always)]
+pub fn words<const BTF: bool>(address: u64, o: &Offsets) -> Option<[u64; 2]> {
+    let kind = constant(&o.words);
+    if !BTF || kind == ABSENT {
+        return kernel(address);
+    }
+    let words = cast(address, kind);
+    // SAFETY: the verifier turns the loads into ones that cannot fault.
+    Some(unsafe { [words.read_volatile(), words.add(1).read_volatile()] })
+}
+
+/// The first of two [`words`].
+#[inline(always)]
+pub fn word<const BTF: bool>(address: u64, o: &Offsets) -> Option<u64> {
+    let kind = constant(&o.words);
+    if !BTF || kind == ABSENT {
+        return kernel(address);
+    }
+    // SAFETY: the verifier turns the load into one that cannot fault.
+    Some(unsafe { cast(address, kind).read_volatile() })
+}
+
+/// A pointer to integers at `address`. The call costs nothing: the verifier takes it out.
+#[inline(always)]
+fn cast(address: u64, kind: u32) -> *const u64 {
+    // SAFETY: the loader puts the kernel's function, which has this shape, in the place of this number. Where it does
+    // not, the verifier knows from the frozen `kind` that nobody comes here.
+    unsafe {
+        let cast: extern "C" fn(u64, u32) -> *const u64 =
+            core::mem::transmute(RDONLY_CAST as usize);
+        cast(address, kind)
+    }
 }
 
 /// Reads a field of a kernel structure: directly where the verifier knows the pointer's type

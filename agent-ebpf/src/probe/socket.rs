@@ -2,7 +2,7 @@
 
 use super::{
     current::current_task,
-    read::{constant, kernel, kernel_field, known},
+    read::{constant, kernel_field, known, word, words},
 };
 use crate::offsets::Offsets;
 
@@ -24,22 +24,23 @@ pub fn fd_to_sock<const BTF: bool>(task: *const u8, fd: u32, o: &Offsets) -> Opt
         return None;
     }
     let table: u64 = known::<BTF, _>(fdt, constant(&o.fdt_fd))?;
-    let file: u64 = kernel(table + u64::from(fd) * 8)?;
-    // With a wrong address, 0 included, the read fails.
-    let socket: u64 = kernel(file.wrapping_add(u64::from(constant(&o.file_private_data))))?;
-    let (back, sk) = socket_members(socket, o)?;
-    if back == file { Some(sk) } else { None }
+    let file = word::<BTF>(table + u64::from(fd) * 8, o)?;
+    // With a wrong address, 0 included, the read fails, or gives 0, which points to no file.
+    let socket = word::<BTF>(file.wrapping_add(u64::from(constant(&o.file_private_data))), o)?;
+    let (back, sk) = socket_members::<BTF>(socket, o)?;
+    if file != 0 && back == file { Some(sk) } else { None }
 }
 
 /// `file` and `sk` of a `struct socket`: neighbours in every kernel known, so one read serves.
 #[inline(always)]
-fn socket_members(socket: u64, o: &Offsets) -> Option<(u64, u64)> {
+fn socket_members<const BTF: bool>(socket: u64, o: &Offsets) -> Option<(u64, u64)> {
     let (file, sk) = (constant(&o.socket_file), constant(&o.socket_sk));
     if file.wrapping_add(8) == sk {
-        let [file, sk]: [u64; 2] = kernel(socket.wrapping_add(u64::from(file)))?;
+        let [file, sk] = words::<BTF>(socket.wrapping_add(u64::from(file)), o)?;
         Some((file, sk))
     } else {
-        Some((kernel_field(socket, file)?, kernel_field(socket, sk)?))
+        let at = |offset| word::<BTF>(socket.wrapping_add(u64::from(offset)), o);
+        Some((at(file)?, at(sk)?))
     }
 }
 

@@ -5,6 +5,8 @@ use aya::{
     programs::{Program, ProgramError},
 };
 
+use shipwake_ebpf::offsets::{ABSENT, Offsets, RDONLY_CAST, RDONLY_CAST_NAME};
+
 use super::{
     health::{ProbeHealth, Refusal},
     plan::{Hook, Variant},
@@ -26,12 +28,35 @@ pub enum LoadError {
 pub struct Loaded {
     pub bpf: Ebpf,
     pub health: Vec<ProbeHealth>,
+    /// Addresses of the kernel are read by loads, see decision 8.
+    pub has_cast: bool,
 }
 
 /// Loads `object` for `signal` and attaches the probes of `probes`.
 ///
 /// `btf` is aya's own view of the kernel's types, parsed once by the caller because it is dear.
 pub fn load(
+    signal: &'static SignalDef,
+    object: &[u8],
+    setup: &Setup<'_>,
+    btf: Option<&aya::Btf>,
+    shared: Option<&SharedMaps>,
+) -> Result<Loaded, (LoadError, Vec<ProbeHealth>)> {
+    let Some(cast) = with_cast(object, setup) else {
+        return load_as_is(signal, object, setup, btf, shared);
+    };
+    let loaded = load_as_is(signal, &cast, setup, btf, shared);
+    let is_as_wanted = |loaded: &Loaded| loaded.health.iter().all(|probe| probe.refused.is_empty());
+    match loaded {
+        Ok(loaded) if is_as_wanted(&loaded) => return Ok(Loaded { has_cast: true, ..loaded }),
+        // It may be the cast that the kernel does not like.
+        other => drop(other),
+    }
+    let offsets = Offsets { words: ABSENT, ..*setup.offsets };
+    load_as_is(signal, object, &Setup { offsets: &offsets, ..*setup }, btf, shared)
+}
+
+fn load_as_is(
     signal: &'static SignalDef,
     object: &[u8],
     setup: &Setup<'_>,
@@ -93,8 +118,35 @@ pub fn load(
     }
     match missing {
         Some(error) => Err((error, health)),
-        None => Ok(Loaded { bpf, health }),
+        None => Ok(Loaded { bpf, health, has_cast: false }),
     }
+}
+
+/// The object with calls of [`RDONLY_CAST`] turned into calls of the kernel's function; `None` when it has no such
+/// calls or the kernel no such function.
+fn with_cast(object: &[u8], setup: &Setup<'_>) -> Option<Vec<u8>> {
+    let function =
+        setup.btf.filter(|_| setup.offsets.words != ABSENT)?.function(RDONLY_CAST_NAME)?;
+    let before = instruction(0, RDONLY_CAST);
+    let after = instruction(PSEUDO_KFUNC_CALL, function);
+    let mut object = object.to_vec();
+    let mut is_changed = false;
+    // Instructions are 8 bytes long, and their sections begin at a multiple of that.
+    for place in object.as_chunks_mut::<8>().0.iter_mut().filter(|place| **place == before) {
+        *place = after;
+        is_changed = true;
+    }
+    is_changed.then_some(object)
+}
+
+/// `BPF_PSEUDO_KFUNC_CALL` of the kernel's `bpf.h`: the immediate of the call is the number of a function in BTF.
+const PSEUDO_KFUNC_CALL: u8 = 2;
+
+/// A call instruction with this source register and immediate.
+const fn instruction(source: u8, immediate: u32) -> [u8; 8] {
+    const CALL: u8 = 0x85;
+    let [a, b, c, d] = immediate.to_le_bytes();
+    [CALL, source << 4, 0, 0, a, b, c, d]
 }
 
 /// A signal that arrives while the verifier works makes it give up with EAGAIN. That says nothing about the

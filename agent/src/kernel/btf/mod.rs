@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use shipwake_ebpf::offsets::{ABSENT, FIELDS, Offsets};
+use shipwake_ebpf::offsets::{ABSENT, FIELDS, Offsets, RDONLY_CAST_NAME};
 
 const MAGIC: u16 = 0xeb9f;
 const INT: u32 = 1;
@@ -16,6 +16,7 @@ const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
@@ -87,7 +88,12 @@ impl Btf {
                     .unwrap_or(ABSENT)
             })
             .collect();
-        bytemuck::try_pod_read_unaligned(bytemuck::cast_slice(&resolved)).unwrap_or(Offsets::ABSENT)
+        let offsets: Offsets = bytemuck::try_pod_read_unaligned(bytemuck::cast_slice(&resolved))
+            .unwrap_or(Offsets::ABSENT);
+        match self.function(RDONLY_CAST_NAME) {
+            Some(_) => offsets,
+            None => Offsets { words: ABSENT, ..offsets },
+        }
     }
 
     /// Value of an enumerator, for example `memory_cgrp_id` of `cgroup_subsys_id`.
@@ -106,12 +112,23 @@ impl Btf {
         None
     }
 
+    /// Number of a function of the kernel.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        let is_meant = |at: &usize| {
+            matches!(self.kind_at(*at), Some((FUNC, _)))
+                && self.word(*at).is_some_and(|offset| self.is_string(offset, name))
+        };
+        u32::try_from(1 + self.types.iter().skip(1).position(is_meant)?).ok()
+    }
+
     fn candidate(&self, names: &HashMap<&str, &Vec<u32>>, candidate: &str) -> Option<u32> {
         let (path, plus) = match candidate.split_once('+') {
             Some((path, plus)) => (path, plus.parse().ok()?),
             None => (candidate, 0),
         };
-        let (name, members) = path.split_once('.')?;
+        let Some((name, members)) = path.split_once('.') else {
+            return names.get(path)?.first().copied();
+        };
         let field = names.get(name)?.iter().find_map(|id| self.field(*id, members))?;
         field.checked_add(plus)
     }
@@ -180,6 +197,12 @@ impl Btf {
 
     fn word(&self, at: usize) -> Option<u32> {
         read(&self.data, at)
+    }
+
+    fn is_string(&self, offset: u32, text: &str) -> bool {
+        let rest = self.strings.checked_add(offset as usize).and_then(|at| self.data.get(at..));
+        let rest = rest.and_then(|bytes| bytes.strip_prefix(text.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn string(&self, offset: u32) -> Option<&str> {

@@ -70,7 +70,8 @@ fn members_are_found_through_anonymous_members_typedefs_and_nesting() {
     check(&btf, "outer.absent", None);
     check(&btf, "outer.first.value", None);
     check(&btf, "absent.first", None);
-    check(&btf, "outer", None);
+    check(&btf, "outer", Some(6));
+    check(&btf, "int", None);
 }
 
 #[test]

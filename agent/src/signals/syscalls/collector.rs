@@ -1,4 +1,4 @@
-//! Reads the tables of the object once a second.
+//! Reads the tables of the object every two seconds, or every second when they have much in them.
 
 use std::time::Duration;
 
@@ -11,7 +11,12 @@ use crate::{
     time::Mono,
 };
 
-const EVERY: Duration = Duration::from_secs(1);
+/// Between two readings. What a reading costs is the walk through the buckets, most of which are empty; who has many
+/// entries has many short-lived processes, whose entries must go soon.
+const SELDOM: Duration = Duration::from_secs(2);
+const OFTEN: Duration = Duration::from_secs(1);
+/// More entries than this are many: a sixteenth of the smaller table.
+const MANY: usize = 1024;
 
 /// Entries per system call.
 const ROOM: usize = 1024;
@@ -25,6 +30,8 @@ pub struct Syscalls {
     call_table: Batches<CallKey, u64>,
     latency_table: Batches<LatencyKey, Latency>,
     drops: Drops,
+    /// Entries in the last reading.
+    entries: usize,
     /// A refused reading is said once, not every second.
     complained: bool,
 }
@@ -52,13 +59,14 @@ impl Syscalls {
             call_table: Batches::take(loaded, "CALLS")?.with_room(ROOM),
             latency_table: Batches::take(loaded, "LATENCIES")?.with_room(ROOM),
             drops: Drops::of(loaded, "syscalls")?,
+            entries: 0,
             complained: false,
         })
     }
 
     fn read(&mut self) -> std::io::Result<()> {
-        let Self { calls, latencies, rows, ages, call_table, latency_table, .. } = self;
-        call_table.each(|key, value| {
+        let Self { calls, latencies, rows, ages, call_table, latency_table, entries, .. } = self;
+        *entries = call_table.each(|key, value| {
             let added = calls.read(*key, *value);
             // Only what could have been counted in a row counts for getting one.
             if key.errno == 0 {
@@ -66,7 +74,7 @@ impl Syscalls {
             }
             ages.saw(key.process, added > 0);
         })?;
-        latency_table.each(|key, value| latencies.read(*key, value))?;
+        *entries += latency_table.each(|key, value| latencies.read(*key, value))?;
         rows.read(calls, latencies, |process, changed| ages.saw(process, changed));
         Ok(())
     }
@@ -85,7 +93,7 @@ impl Syscalls {
 
 impl Collector for Syscalls {
     fn pause(&self) -> Duration {
-        EVERY
+        if self.entries > MANY { OFTEN } else { SELDOM }
     }
 
     fn collect(&mut self, now: Mono, out: &mut Batch) {
@@ -94,7 +102,7 @@ impl Collector for Syscalls {
             Ok(()) => self.remove_dead(),
             Err(error) if !self.complained => {
                 self.complained = true;
-                tracing::warn!(%error, "the table of system calls cannot be read; trying again every second");
+                tracing::warn!(%error, "the table of system calls cannot be read; trying again");
             }
             Err(_) => {}
         }
