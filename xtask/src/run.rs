@@ -40,3 +40,16 @@ pub fn run(arguments: &[String]) -> Result<()> {
     say("starting `shipwake run --console`; end it with Ctrl-C");
     Err(command.exec()).context("the agent could not be started")
 }
+
+/// Builds the agent, then runs a program of the tests package, in release form, that measures it.
+pub fn measured_by(program: &str, arguments: &[String]) -> Result<()> {
+    let binary = build()?;
+    run_command(
+        cargo()
+            .env("SHIPWAKE_BINARY", binary)
+            .env("SHIPWAKE_BPF_DIR", root().join("target/bpf"))
+            .args(["run", "--quiet", "--release", "--package", "shipwake-tests", "--bin", program])
+            .arg("--")
+            .args(arguments),
+    )
+}

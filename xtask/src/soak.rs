@@ -2,28 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{
-    command::{cargo, run as run_command},
-    packages, run as agent,
-};
+use crate::{packages, run as agent};
 
 /// Runs the soak program of the tests package.
 pub fn run(arguments: &[String]) -> Result<()> {
     packages::install(&["nginx-light", "wrk"])?;
-    let binary = agent::build()?;
-    run_command(
-        cargo()
-            .env("SHIPWAKE_BINARY", binary)
-            .args([
-                "run",
-                "--quiet",
-                "--release",
-                "--package",
-                "shipwake-tests",
-                "--bin",
-                "soak",
-                "--",
-            ])
-            .args(arguments),
-    )
+    agent::measured_by("soak", arguments)
 }

@@ -2,29 +2,11 @@
 
 use anyhow::Result;
 
-use crate::{
-    command::{cargo, run as run_command, say},
-    packages, run as agent,
-};
+use crate::{command::say, packages, run as agent};
 
 /// Runs the measuring program of the tests package against the release binary, as root.
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     packages::install(&["containerd", "runc", "docker.io", "busybox-static"])?;
-    let binary = agent::build()?;
     say("starting containers of a private daemon");
-    run_command(
-        cargo()
-            .env("SHIPWAKE_BINARY", binary)
-            .args([
-                "run",
-                "--quiet",
-                "--release",
-                "--package",
-                "shipwake-tests",
-                "--bin",
-                "containers",
-                "--",
-            ])
-            .args(arguments),
-    )
+    agent::measured_by("containers", arguments)
 }
