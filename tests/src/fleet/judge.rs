@@ -1,14 +1,17 @@
-//! What the agent reported of a fleet, compared with the truth.
+//! What the agent reported of a fleet, and what it says when asked, compared with the truth.
 
 use std::{
     collections::HashMap,
     time::{Duration, UNIX_EPOCH},
 };
 
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
 use super::Member;
 use crate::{
     docker::OWN_BUSYBOX,
-    otlp::{Receiver, Series},
+    otlp::{Attributes, Receiver, Series},
 };
 
 /// What became of the members.
@@ -55,7 +58,7 @@ impl Verdict {
                 }
                 continue;
             };
-            match says(&series, member) {
+            match says(&series.resource, member) {
                 Says::Everything => {
                     let (at, executed) = first.entry(id).or_insert((u64::MAX, u64::MAX));
                     *at = (*at).min(series.first_unix_nano);
@@ -93,13 +96,36 @@ impl Verdict {
     }
 }
 
+/// Names of the members that a listing of `shipwake ps --json` does not know in full: a process that does nothing
+/// has nothing to report.
+pub fn unknown(members: &[Member], listing: &str) -> Result<Vec<String>> {
+    let listing: Value = serde_json::from_str(listing)?;
+    let processes = listing["processes"].as_array().context("no processes")?;
+    let told: Vec<Attributes> = processes
+        .iter()
+        .map(|process| {
+            let rows = process["attributes"].as_array().into_iter().flatten();
+            let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            rows.map(|row| (text(row, "key"), text(row, "value"))).collect()
+        })
+        .collect();
+    let by_id: HashMap<&str, &Attributes> =
+        told.iter().filter_map(|told| Some((told.get("container.id")?.as_str(), told))).collect();
+    let is_known = |member: &&Member| {
+        let told = by_id.get(member.id.as_str());
+        told.is_some_and(|told| says(told, member) == Says::Everything)
+    };
+    let unknown = members.iter().filter(|member| !is_known(member));
+    Ok(unknown.map(|member| member.name.clone()).collect())
+}
+
 /// The time within which this share of them were attributed, of times in order.
 pub fn within(waited: &[Duration], share: f64) -> Duration {
     let index = (share * waited.len() as f64).ceil() as usize;
     waited.get(index.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-fn says(series: &Series, member: &Member) -> Says {
+fn says(resource: &Attributes, member: &Member) -> Says {
     let expected = [
         ("service.name", &member.name),
         ("service.version", &member.version),
@@ -107,7 +133,7 @@ fn says(series: &Series, member: &Member) -> Says {
     ];
     let mut says = Says::Everything;
     for (key, value) in expected {
-        match series.resource.get(key) {
+        match resource.get(key) {
             Some(found) if found == value => {}
             Some(found) if !found.starts_with("unknown_service") => return Says::SomethingElse,
             _ => says = Says::NotAll,

@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-pub use judge::{Verdict, within};
+pub use judge::{Verdict, unknown, within};
 
 use crate::{
     containerd::{Containerd, Pod, fresh_id},

@@ -14,6 +14,8 @@ use crate::workload::{About, Ask, Attribute, Change, ContainerId, Health, Source
 
 /// A connection that has lasted this long was a good one.
 const STEADY: Duration = Duration::from_secs(60);
+/// Longest pause for which questions wait for the next attempt: most trouble is over by then.
+const SHORT: Duration = Duration::from_secs(1);
 /// Events that may wait while an answer is awaited.
 const EVENTS: usize = 256;
 
@@ -73,6 +75,8 @@ pub(in crate::workload) struct Watch<D> {
     changes: mpsc::Sender<Change>,
     health: Health,
     backoff: Backoff,
+    /// Containers to ask about.
+    queue: Queue,
     /// Trouble with single containers has been logged on this connection.
     complained: bool,
 }
@@ -94,27 +98,34 @@ impl<D: Daemon> Watch<D> {
         health: Health,
     ) -> Self {
         let backoff = Backoff::default();
-        Self { daemon, sockets, changes, health, backoff, complained: false }
+        let queue = Queue::default();
+        Self { daemon, sockets, changes, health, backoff, queue, complained: false }
     }
 
     /// Runs until the questions close.
     pub(in crate::workload) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
-        // Questions of the first moment wait for the first attempt; later ones do not, because it is
-        // known by then that there is trouble.
+        // Questions of the first moment wait for the first attempt, and those of the moment in which a connection
+        // broke for the next one; later ones do not, because it is known by then that there is trouble.
         let mut reached = reach(&self.daemon, &self.sockets).await;
         loop {
             let pause = match reached {
-                Ok(reached) => {
+                Ok(found) => {
                     let began = Instant::now();
-                    let socket = reached.socket.clone();
-                    match self.serve(reached, &mut asks).await {
+                    let socket = found.socket.clone();
+                    match self.serve(found, &mut asks).await {
                         Ok(problem) => {
                             // A daemon that answers and breaks off at once is knocked at less and less.
                             if began.elapsed() >= STEADY {
                                 self.backoff.reset();
                             }
                             self.trouble(&format!("{socket}: {problem}"));
-                            self.backoff.pause()
+                            let pause = self.backoff.pause();
+                            if pause <= SHORT {
+                                tokio::time::sleep(pause).await;
+                                reached = reach(&self.daemon, &self.sockets).await;
+                                continue;
+                            }
+                            pause
                         }
                         Err(Stop) => return,
                     }
@@ -124,6 +135,11 @@ impl<D: Daemon> Watch<D> {
                     self.backoff.pause()
                 }
             };
+            while let Some(id) = self.queue.pop() {
+                if let Err(Stop) = self.tell(ContainerId(id.into()), Vec::new()).await {
+                    return;
+                }
+            }
             let (daemon, sockets) = (self.daemon.clone(), self.sockets.clone());
             let next = async {
                 tokio::time::sleep(pause).await;
@@ -192,9 +208,8 @@ impl<D: Daemon> Watch<D> {
         let mut following = JoinSet::new();
         following.spawn(session.follow(sender));
         let mut pace = Pace::new(listed.len());
-        let mut queue = Queue::default();
         for id in listed {
-            queue.push_back(id);
+            self.queue.push_back(id);
         }
         loop {
             tokio::select! {
@@ -202,7 +217,7 @@ impl<D: Daemon> Watch<D> {
                 ask = asks.recv() => match ask.ok_or(Stop)? {
                     Ask::Container { id, .. } if !cgroup::hex64(&id.0) => self.tell(id, Vec::new()).await?,
                     Ask::Container { id, .. } => {
-                        if let Some(dropped) = queue.push_front(id.0.to_string()) {
+                        if let Some(dropped) = self.queue.push_front(id.0.to_string()) {
                             self.tell(ContainerId(dropped.into()), Vec::new()).await?;
                         }
                     }
@@ -211,9 +226,9 @@ impl<D: Daemon> Watch<D> {
                 Some(ended) = following.join_next() => {
                     return Ok(ended.unwrap_or_else(|error| Problem::Broken(error.to_string())));
                 }
-                Some(id) = events.recv() => queue.push_back(id),
-                () = tokio::time::sleep_until(pace.next()), if !queue.is_empty() => {
-                    if let Some(id) = queue.pop() {
+                Some(id) = events.recv() => self.queue.push_back(id),
+                () = tokio::time::sleep_until(pace.next()), if !self.queue.is_empty() => {
+                    if let Some(id) = self.queue.pop() {
                         pace.spend(Instant::now());
                         if let Some(problem) = self.answer(&mut session, id).await? {
                             return Ok(problem);
@@ -230,21 +245,25 @@ impl<D: Daemon> Watch<D> {
         session: &mut D::Session,
         id: String,
     ) -> Result<Option<Problem>, Stop> {
-        let (attributes, lost) = match session.inspect(&id).await {
+        let attributes = match session.inspect(&id).await {
             Ok(Told { attributes, flaw }) => {
                 if let Some(flaw) = flaw {
                     self.complain(&id, &flaw);
                 }
-                (attributes, None)
+                attributes
             }
             Err(problem) if problem.is_of_one_answer() => {
                 self.complain(&id, &problem);
-                (Vec::new(), None)
+                Vec::new()
             }
-            Err(problem) => (Vec::new(), Some(problem)),
+            Err(problem) => {
+                // Asked again if the next attempt brings a connection.
+                self.queue.push_front(id);
+                return Ok(Some(problem));
+            }
         };
         self.tell(ContainerId(id.into()), attributes).await?;
-        Ok(lost)
+        Ok(None)
     }
 
     /// The daemon works and cannot tell about one container: one line per connection.
