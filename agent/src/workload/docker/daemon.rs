@@ -9,10 +9,13 @@ use super::{
     images::Images,
     model::{Container, Event, Listed},
 };
-use crate::workload::runtime::{
-    problem::{Problem, or_flaw},
-    rest::Client,
-    watch::{Daemon, Session, Told},
+use crate::workload::{
+    cgroup,
+    runtime::{
+        problem::{Problem, or_flaw},
+        rest::Client,
+        watch::{Daemon, Session, Told},
+    },
 };
 
 /// Starts, and renames.
@@ -68,7 +71,21 @@ impl Api {
             api: "Docker API",
             error: "it does not know /containers/json".to_owned(),
         })?;
-        Ok(listed.into_iter().map(|Listed { id }| id).collect())
+        Ok(listed.into_iter().map(|listed| listed.id).collect())
+    }
+
+    /// What the list says of a container that does not run yet. Docker answers an inspection only once the start
+    /// of the container is over, which takes seconds when many start; the list it answers at once. What the list
+    /// lacks is told when the event of the start comes.
+    async fn starting(&self, id: &str) -> Result<Option<Container>, Problem> {
+        // Ids are put into a path: nothing but ids.
+        if self.runtime != "docker" || !cgroup::hex64(id) {
+            return Ok(None);
+        }
+        let path = format!("/containers/json?all=true&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D");
+        let listed = self.client.get::<Vec<Listed>>(&path).await?.unwrap_or_default();
+        let listed = listed.into_iter().find(|listed| listed.id == id && listed.state != "running");
+        Ok(listed.map(Listed::container))
     }
 }
 
@@ -85,8 +102,12 @@ impl Session for Api {
     }
 
     async fn inspect(&mut self, id: &str) -> Result<Told, Problem> {
+        let starting = self.starting(id).await?;
         let Self { runtime, client, images, allowed } = self;
-        let found = client.get::<Container>(&format!("/containers/{id}/json")).await?;
+        let found = match starting {
+            Some(container) => Some(container),
+            None => client.get::<Container>(&format!("/containers/{id}/json")).await?,
+        };
         let Some(container) = found.filter(|container| container.id == id) else {
             return Ok(Told::default());
         };

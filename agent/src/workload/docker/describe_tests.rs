@@ -85,3 +85,33 @@ fn started_by_image_id() {
     assert!(told.contains(&"container.image.name=shop/web".to_owned()), "{told:?}");
     assert!(told.contains(&"container.image.tags=2".to_owned()), "{told:?}");
 }
+
+#[test]
+fn a_list_says_what_an_inspection_says() {
+    let id = "a".repeat(64);
+    let image = format!("sha256:{}", "b".repeat(64));
+    let told = |image_name: &str| {
+        let text = format!(
+            r#"{{"Id":"{id}","Names":["/db/web","/web-1"],"Image":"{image_name}","ImageID":"{image}",
+                "Labels":{{"maintainer":"me"}},"State":"created"}}"#
+        );
+        let listed: crate::workload::docker::model::Listed = serde_json::from_str(&text).unwrap();
+        let told = container("docker", &listed.container(), None, &[]);
+        told.iter().map(|one| format!("{}={}", one.key, one.value)).collect::<Vec<_>>()
+    };
+    let named = told("registry.test/web:1");
+    for line in [
+        &format!("container.id={id}"),
+        "container.name=web-1",
+        "container.runtime.name=docker",
+        &format!("container.image.id={image}"),
+        "container.image.name=registry.test/web",
+        "~label.maintainer=me",
+    ] {
+        assert!(named.iter().any(|one| one == line), "{line} in {named:?}");
+    }
+    for unnamed in [image.as_str(), &image[7..19]] {
+        let told = told(unnamed);
+        assert!(!told.iter().any(|one| one.starts_with("container.image.name")), "{told:?}");
+    }
+}

@@ -8,10 +8,36 @@ use serde::Deserialize;
 pub(in crate::workload) type Labels = Option<HashMap<String, String>>;
 
 /// An element of `GET /containers/json`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub(in crate::workload) struct Listed {
     pub id: String,
+    /// With leading slashes; more than one are of links.
+    pub names: Option<Vec<String>>,
+    /// The image as the user named it, or its id when that name means another one by now.
+    pub image: String,
+    #[serde(rename = "ImageID")]
+    pub image_id: String,
+    /// Labels of the image and of the container, merged.
+    pub labels: Labels,
+    /// `created`, `running`, `exited` and others.
+    pub state: String,
+}
+
+impl Listed {
+    /// As much of an inspection as a list has.
+    pub(super) fn container(self) -> Container {
+        let Self { id, names, image, image_id, labels, state: _ } = self;
+        let names = names.unwrap_or_default();
+        let name = names.into_iter().find(|name| name.rfind('/') == Some(0)).unwrap_or_default();
+        let is_name = !image.is_empty()
+            && !image_id
+                .trim_start_matches("sha256:")
+                .starts_with(image.trim_start_matches("sha256:"));
+        let image = Some(image).filter(|_| is_name);
+        let config = ContainerConfig { image, env: None, labels };
+        Container { id, name, image: image_id, config: Some(config) }
+    }
 }
 
 /// `GET /containers/<id>/json`.
