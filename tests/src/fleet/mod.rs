@@ -22,6 +22,7 @@ pub use judge::{Verdict, unknown, within};
 use crate::{
     containerd::{Containerd, Pod, fresh_id},
     docker::{self, Daemon, OWN_BUSYBOX},
+    kubelet::cri::{Id, Nothing},
     poll, rig,
 };
 
@@ -90,6 +91,8 @@ pub struct Fleet {
     runtime: Runtime,
     engine: Engine,
     folder: PathBuf,
+    /// Sandboxes of pods.
+    sandboxes: Mutex<Vec<String>>,
 }
 
 impl Fleet {
@@ -115,7 +118,7 @@ impl Fleet {
                 Engine::Containerd(daemon)
             }
         };
-        Ok(Self { runtime, engine, folder })
+        Ok(Self { runtime, engine, folder, sandboxes: Mutex::default() })
     }
 
     /// Settings of the agent that lead it to the daemon.
@@ -180,7 +183,9 @@ impl Fleet {
             (Engine::Docker(daemon), _) => with_docker(daemon, member, life, number),
             (Engine::Containerd(daemon), Runtime::Cri) => {
                 ensure!(life == Life::Long, "pods that end are not started here");
-                as_pod(daemon, member, number)
+                let (member, sandbox) = as_pod(daemon, member, number)?;
+                self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner).push(sandbox);
+                Ok(member)
             }
             (Engine::Containerd(daemon), _) => {
                 let pid_file = self.folder.join(format!("{number}.pid"));
@@ -192,14 +197,17 @@ impl Fleet {
     /// Ends the containers: many at once is faster than one by one.
     fn clear(&self) -> Result<()> {
         let Engine::Containerd(daemon) = &self.engine else { return Ok(()) };
-        for namespace in [NAMESPACE, "k8s.io"] {
-            for (kind, force) in [("tasks", ["--force"].as_slice()), ("containers", &[])] {
-                let listed = daemon.ctr(namespace, &[kind, "list", "--quiet"])?;
-                let ids: Vec<&str> = listed.split_whitespace().collect();
-                for some in ids.chunks(50) {
-                    daemon.ctr(namespace, &[&[kind, "delete"], force, some].concat())?;
-                }
+        for (kind, force) in [("tasks", ["--force"].as_slice()), ("containers", &[])] {
+            let listed = daemon.ctr(NAMESPACE, &[kind, "list", "--quiet"])?;
+            let ids: Vec<&str> = listed.split_whitespace().collect();
+            for some in ids.chunks(50) {
+                daemon.ctr(NAMESPACE, &[&[kind, "delete"], force, some].concat())?;
             }
+        }
+        for id in self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let id = Id { id };
+            let _: Nothing = daemon.cri("RuntimeService/StopPodSandbox", id.clone())?;
+            let _: Nothing = daemon.cri("RuntimeService/RemovePodSandbox", id)?;
         }
         Ok(())
     }
@@ -282,7 +290,8 @@ fn with_docker(daemon: &Daemon, mut member: Member, life: Life, number: usize) -
     Ok(member)
 }
 
-fn as_pod(daemon: &Containerd, mut member: Member, number: usize) -> Result<Member> {
+/// Also returns the sandbox.
+fn as_pod(daemon: &Containerd, mut member: Member, number: usize) -> Result<(Member, String)> {
     let name = format!("{}-{number}", member.name);
     let uid = format!("3f2a8f0e-1c5b-4c59-9d8a-{number:012}");
     let pod = Pod {
@@ -298,5 +307,5 @@ fn as_pod(daemon: &Containerd, mut member: Member, number: usize) -> Result<Memb
     let running = daemon.pod(&pod, "app", IMAGE, 0)?;
     member.id = running.id;
     member.started = docker::started(running.pid).ok();
-    Ok(member)
+    Ok((member, running.sandbox))
 }
