@@ -151,6 +151,11 @@ expected() { # name
 	esac | sort
 }
 
+check_origin() { # name, attribute, where it was found
+	expect "where $2 of $1 was found" "$3" "$(shipwake ps --json --pid "${pids[$1]}" | jq --raw-output --arg key "$2" \
+		'.processes[].attributes[] | select(.key == $key) | .source')"
+}
+
 # The host, by what systemd says about it.
 check_host() {
 	local said
@@ -177,6 +182,14 @@ check_identities() { # when the agent was started
 	for name in web worker@eu worker@us checkout checkout-batch checkout-report shop cart; do
 		eventually "$name" "$(expected $name)" identity $name
 	done
+	check_origin web service.name systemd
+	check_origin web service.version "environment APP_VERSION"
+	check_origin web service.instance.id "host and unit"
+	check_origin checkout service.version "package dpkg checkout"
+	check_origin checkout vcs.ref.head.revision "file /usr/bin/checkout.deploy.json"
+	check_origin checkout-report service.name "file /usr/bin/checkout-report.deploy.json"
+	check_origin shop service.version "label org.opencontainers.image.version"
+	check_origin shop service.instance.id "host and container id"
 	check_host
 	check_unit web /etc/systemd/system/web.service.d/deploy.conf
 	check_unit worker@eu /etc/systemd/system/worker@.service

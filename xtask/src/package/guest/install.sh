@@ -24,7 +24,8 @@ install_for_the_first_time() {
 	expect "and with every boot" enabled "$(enabled)"
 	expect "it did not have to be started again" "0 success" "$(property NRestarts) $(property Result)"
 	expect "systemd is told what runs" "4 of 4 signals" "$(property StatusText)"
-	expect "the kernel runs its programs" yes "$([ "$(programs)" -gt 0 ] && echo yes)"
+	expect "the kernel runs its programs, with maps" yes \
+		"$([ "$(programs)" -gt 0 ] && [ "$(maps)" != "$(cat /tmp/maps-before)" ] && echo yes)"
 	expect "nothing stays in the bpffs" "" "$(ls -A /sys/fs/bpf | grep shipwake || true)"
 	expect "the configuration is right" "configuration is right" "$(shipwake config check)"
 	expect "state is private, the folder of the socket is not" "700 755 600" \

@@ -58,7 +58,11 @@ upgrade() {
 	section "upgrading"
 	local before
 	before=$(property InvocationID)
-	quietly dpkg --install --force-confdef --force-confold /test/second.deb
+	dpkg --install /test/second.deb > /tmp/log 2>&1 || true
+	expect "dpkg asks before it replaces a changed configuration" 1 "$(grep -c "Configuration file '/etc/shipwake/shipwake.toml'" /tmp/log)"
+	expect "without an answer nothing is done yet" "open active # mine" \
+		"$([ "$(version | cut -d' ' -f1)" = ii ] || echo open) $(active) $(tail -1 /etc/shipwake/shipwake.toml)"
+	quietly dpkg --configure --force-confdef --force-confold shipwake
 	expect "dpkg has the new one" "ii  $(shipped second)" "$(version)"
 	expect "it runs, enabled" "active enabled" "$(active) $(enabled)"
 	expect "it was started anew" yes "$([ "$before" != "$(property InvocationID)" ] && echo yes)"
