@@ -8,6 +8,7 @@ mod contexts;
 mod cri;
 mod declared;
 mod docker;
+mod doubt;
 mod local;
 mod matrix;
 mod outage;

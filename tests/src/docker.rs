@@ -16,10 +16,15 @@ use crate::{poll, rig};
 /// How long a daemon may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// The address of the node of a swarm: one for documentation, on the loopback interface.
+const SWARM: &str = "192.0.2.1";
+
 /// A running daemon. It and its containers end when it is dropped.
 pub struct Daemon {
     directory: PathBuf,
     child: Option<Child>,
+    /// It is the only node of a swarm, in a network of its own.
+    is_swarm: bool,
 }
 
 /// A container that runs.
@@ -61,8 +66,18 @@ impl Daemon {
     pub fn start() -> Result<Self> {
         let directory = rig::directory("dock")?;
         fs::write(directory.join("daemon.json"), "{}")?;
-        let mut daemon = Self { directory, child: None };
+        let mut daemon = Self { directory, child: None, is_swarm: false };
         daemon.boot()?;
+        Ok(daemon)
+    }
+
+    /// The same as a swarm of one node. Its networks are in a network namespace of its own.
+    pub fn swarm() -> Result<Self> {
+        let directory = rig::directory("swrm")?;
+        fs::write(directory.join("daemon.json"), "{}")?;
+        let mut daemon = Self { directory, child: None, is_swarm: true };
+        daemon.boot()?;
+        daemon.docker(&["swarm", "init", "--advertise-addr", SWARM])?;
         Ok(daemon)
     }
 
@@ -85,7 +100,21 @@ impl Daemon {
     pub fn boot(&mut self) -> Result<()> {
         let path = |name: &str| self.directory.join(name);
         let log = fs::File::options().create(true).append(true).open(path("log"))?;
-        let child = Command::new("dockerd")
+        let mut command = match self.is_swarm {
+            false => Command::new("dockerd"),
+            true => {
+                let network =
+                    format!("ip link set lo up; ip addr add {SWARM}/32 dev lo; exec \"$@\"");
+                let mut command = Command::new("unshare");
+                command.args(["--net", "sh", "-c", &network, "sh", "dockerd"]);
+                command
+            }
+        };
+        if !self.is_swarm {
+            // A swarm does not go together with it.
+            command.arg("--live-restore");
+        }
+        let child = command
             .arg("--config-file")
             .arg(path("daemon.json"))
             .arg("--data-root")
@@ -98,7 +127,7 @@ impl Daemon {
             .arg(format!("unix://{}", self.socket().display()))
             .args(["--bridge=none", "--iptables=false", "--ip-masq=false"])
             // Works on every file system, also on an overlay.
-            .args(["--storage-driver=vfs", "--live-restore"])
+            .arg("--storage-driver=vfs")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -168,6 +197,22 @@ impl Daemon {
         Ok(Container { id, pid })
     }
 
+    /// Runs a service of the swarm with one task, in the network of the node:
+    /// `docker service create --network host <arguments>`.
+    pub fn service(&self, name: &str, arguments: &[&str]) -> Result<Container> {
+        let create = ["service", "create", "--detach", "--no-resolve-image", "--network", "host"];
+        self.docker(&[&create[..], &["--name", name], arguments].concat())?;
+        let filter = format!("label=com.docker.swarm.service.name={name}");
+        let list = ["ps", "--quiet", "--no-trunc", "--filter", &filter];
+        let running = poll::until(START, || {
+            let id = self.docker(&list).ok()?.trim().to_owned();
+            let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", &id]).ok()?;
+            let pid = pid.trim().parse().ok().filter(|pid| *pid != 0)?;
+            Some(Container { id, pid })
+        });
+        running.with_context(|| format!("no task of {name} runs; the daemon said:\n{}", self.log()))
+    }
+
     /// What the daemon printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
@@ -187,6 +232,10 @@ impl Daemon {
             self.boot()?;
         }
         self.thaw()?;
+        if self.is_swarm {
+            // Otherwise it starts its tasks again.
+            self.docker(&["swarm", "leave", "--force"])?;
+        }
         let containers = self.docker(&["ps", "--all", "--quiet"])?;
         for id in containers.split_whitespace() {
             self.docker(&["rm", "--force", id])?;

@@ -29,6 +29,8 @@ pub struct Podman {
     user: Option<User>,
     /// What systemd delegates to the user, where there is no systemd.
     slice: Option<Cgroup>,
+    /// Containers are started by crun and not by runc.
+    has_crun: bool,
     service: Option<Child>,
 }
 
@@ -44,7 +46,8 @@ impl Podman {
     pub fn rootful() -> Result<Self> {
         let directory = rig::directory("pod")?;
         let storage = directory.join("storage");
-        Self { storage, user: None, slice: None, service: None, directory }.prepared()
+        Self { storage, user: None, slice: None, has_crun: false, service: None, directory }
+            .prepared()
     }
 
     /// Of a user, who is made when there is none.
@@ -61,7 +64,15 @@ impl Podman {
         std::os::unix::fs::chown(&own, id, id)?;
         // The usual place: that is how a user's storage is found.
         let storage = user.home.join(".local/share/containers/storage");
-        Self { storage, user: Some(user), slice: None, service: None, directory }.prepared()
+        Self { storage, user: Some(user), slice: None, has_crun: false, service: None, directory }
+            .prepared()
+    }
+
+    /// Of root, with crun instead of runc.
+    pub fn with_crun() -> Result<Self> {
+        let mut podman = Self::rootful()?;
+        podman.has_crun = true;
+        Ok(podman)
     }
 
     /// Of a user for whom systemd keeps a part of the cgroup tree: every container begins in a scope of its
@@ -181,6 +192,16 @@ impl Podman {
         Ok(id.trim().trim_start_matches("sha256:").to_owned())
     }
 
+    /// Builds an image by a Dockerfile without context.
+    pub fn build(&self, name: &str, dockerfile: &str) -> Result<()> {
+        let context = self.directory.join("context");
+        fs::create_dir_all(&context)?;
+        fs::write(context.join("Dockerfile"), dockerfile)?;
+        let context = context.display().to_string();
+        self.podman(&["build", "--pull=never", "--network=none", "--tag", name, &context])?;
+        Ok(())
+    }
+
     /// Runs a container without network: `podman run --detach --network none <arguments>`.
     pub fn run(&self, arguments: &[&str]) -> Result<Container> {
         let mut command = self.client();
@@ -191,6 +212,14 @@ impl Podman {
         let pid = pid.trim().parse()?;
         ensure!(pid != 0, "container {id} is not running: {}", self.podman(&["logs", &id])?);
         Ok(Container { id, pid })
+    }
+
+    fn runtime(&self) -> PathBuf {
+        match &self.slice {
+            Some(_) => self.directory.join(IN_SCOPE),
+            None if self.has_crun => "crun".into(),
+            None => "runc".into(),
+        }
     }
 
     /// A command that runs where the processes of the user's session do.
@@ -205,6 +234,13 @@ impl Podman {
 
     fn client(&self) -> Command {
         let mut command = match &self.user {
+            None if self.has_crun => {
+                // It refuses a machine that has both hierarchies: here it sees one.
+                let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", hide, "sh", "podman"]);
+                command
+            }
             None => Command::new("podman"),
             Some(_) => {
                 let mut command = self.in_session("setpriv");
@@ -228,7 +264,7 @@ impl Podman {
             // Works on every file system and without systemd.
             .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
             .args(["--events-backend", "file", "--runtime"])
-            .arg(self.slice.as_ref().map_or("runc".into(), |_| self.directory.join(IN_SCOPE)))
+            .arg(self.runtime())
             .env("CONTAINERS_CONF", self.directory.join("containers.conf"))
             .stdin(Stdio::null());
         command

@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "containerd",
     "runc",
     "podman",
+    "crun",
     "uidmap",
     "busybox-static",
     "bpftrace",

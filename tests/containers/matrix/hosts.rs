@@ -54,6 +54,7 @@ pub struct Hosts {
     pub containerd: Containerd,
     pub podman: Podman,
     pub user: Podman,
+    pub crun: Podman,
     /// Ids of the images, by runtime.
     images: Images,
     /// The commit that the Go program was built of, and the build id that the compiler gave it.
@@ -66,6 +67,7 @@ struct Images {
     containerd: rig::Image,
     podman: String,
     user: String,
+    crun: String,
 }
 
 impl Hosts {
@@ -83,7 +85,8 @@ impl Hosts {
             ("org.opencontainers.image.created", &created),
         ];
         let start_docker = || {
-            let daemon = Daemon::start().unwrap();
+            // A node of a swarm runs everything else as well.
+            let daemon = Daemon::swarm().unwrap();
             daemon.add(&program).unwrap();
             let image = daemon.import(IMAGE, &labels).unwrap();
             (daemon, image)
@@ -108,16 +111,24 @@ impl Hosts {
             let containerd = scope.spawn(start_containerd);
             let podman = scope.spawn(|| start_podman(Podman::rootful));
             let user = scope.spawn(|| start_podman(Podman::of_a_session));
+            let crun = scope.spawn(|| start_podman(Podman::with_crun));
             let go = programs(&folder);
             let package = Package::install(&folder, &program);
-            let daemons = (docker.join().unwrap(), containerd.join().unwrap());
-            (daemons, podman.join().unwrap(), user.join().unwrap(), go, package)
+            let podmans = [podman, user, crun].map(|one| one.join().unwrap());
+            (docker.join().unwrap(), containerd.join().unwrap(), podmans, go, package)
         });
-        let ((docker, containerd), podman, user, go, package) = started;
-        let images =
-            Images { docker: docker.1, containerd: containerd.1, podman: podman.1, user: user.1 };
-        let (docker, containerd, podman, user) = (docker.0, containerd.0, podman.0, user.0);
-        Self { folder, docker, containerd, podman, user, images, go, _package: package }
+        let (docker, containerd, podmans, go, package) = started;
+        let [podman, user, crun] = podmans;
+        let images = Images {
+            docker: docker.1,
+            containerd: containerd.1,
+            podman: podman.1,
+            user: user.1,
+            crun: crun.1,
+        };
+        let (docker, containerd) = (docker.0, containerd.0);
+        let (podman, user, crun) = (podman.0, user.0, crun.0);
+        Self { folder, docker, containerd, podman, user, crun, images, go, _package: package }
     }
 
     pub fn docker(&self, arguments: &[&str]) -> Work {
@@ -171,13 +182,22 @@ impl Hosts {
     }
 
     pub fn podman(&self, arguments: &[&str]) -> Work {
-        let container = self.podman.run(&[arguments, &[IMAGE, SERVICE]].concat()).unwrap();
-        Work::container(container.pid, container.id, &format!("sha256:{}", self.images.podman))
+        of_podman(&self.podman, &self.images.podman, arguments)
     }
 
     pub fn user(&self, arguments: &[&str]) -> Work {
-        let container = self.user.run(&[arguments, &[IMAGE, SERVICE]].concat()).unwrap();
-        Work::container(container.pid, container.id, &format!("sha256:{}", self.images.user))
+        of_podman(&self.user, &self.images.user, arguments)
+    }
+
+    pub fn crun(&self, arguments: &[&str]) -> Work {
+        of_podman(&self.crun, &self.images.crun, arguments)
+    }
+
+    /// A service of a swarm.
+    pub fn service(&self, name: &str, arguments: &[&str]) -> Work {
+        let container =
+            self.docker.service(name, &[arguments, &[IMAGE, SERVICE]].concat()).unwrap();
+        self.of_docker(container.id, container.pid)
     }
 
     /// A program of the host.
@@ -195,6 +215,11 @@ impl Hosts {
         let work = Work::container(process.pid(), place, "");
         Work { _process: Some(process), ..work }
     }
+}
+
+fn of_podman(podman: &Podman, image: &str, arguments: &[&str]) -> Work {
+    let container = podman.run(&[arguments, &[IMAGE, SERVICE]].concat()).unwrap();
+    Work::container(container.pid, container.id, &format!("sha256:{image}"))
 }
 
 /// The little service in other languages. Returns commit and build id of the one in Go.

@@ -21,11 +21,13 @@ pub enum Group {
     Docker,
     Containerd,
     Podman,
+    Crun,
     Host,
 }
 
 impl Group {
-    pub const ALL: [Self; 4] = [Self::Docker, Self::Containerd, Self::Podman, Self::Host];
+    pub const ALL: [Self; 5] =
+        [Self::Docker, Self::Containerd, Self::Podman, Self::Crun, Self::Host];
 }
 
 /// What the image says wherever it runs.
@@ -89,6 +91,14 @@ pub static ROWS: &[Row] = rows! {
         "service.name=web
          service.namespace=stack
          container.name=stack_web.1.{when}
+         container.runtime.name=docker"
+
+    "service of a Swarm" Docker |hosts, when| hosts.service(&format!("stall_api_{when}"), &[
+        "--label=com.docker.stack.namespace=stall",
+        "--container-label=com.docker.stack.namespace=stall",
+    ]) =>
+        "service.name=api_{when}
+         service.namespace=stall
          container.runtime.name=docker"
 
     "containerd by ctr" Containerd |hosts, _| hosts.containerd("blue", &[]) =>
@@ -199,6 +209,11 @@ pub static ROWS: &[Row] = rows! {
     "podman of a user" Podman |hosts, when| hosts.user(&["--name", &format!("user-{when}")]) =>
         "service.name=checkout
          container.name=user-{when}
+         container.runtime.name=podman"
+
+    "podman with crun" Crun |hosts, when| hosts.crun(&["--name", &format!("crun-{when}")]) =>
+        "service.name=checkout
+         container.name=crun-{when}
          container.runtime.name=podman"
 
     "program of a Debian package" Host |hosts, _| hosts.program("/usr/lib/shipwake-test", "bare", &[]) =>

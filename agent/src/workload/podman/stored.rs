@@ -59,6 +59,16 @@ pub(super) struct Image {
 pub(super) struct ImageConfig {
     created: Option<String>,
     config: Option<Defaults>,
+    history: Option<Vec<Step>>,
+}
+
+/// A step of the build.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Step {
+    created_by: String,
+    /// `FROM <image>` in the first step on a base, when Buildah built it.
+    comment: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -138,8 +148,36 @@ fn facts(image: &Image, config: Option<&ImageConfig>) -> ImageFacts {
         digests: image::kept(&digests),
         names: kept,
         created: config.and_then(|config| config.created.clone()),
-        labels: labelled(config.iter().flat_map(|config| labels(config)), names::IMAGE_LABEL, &[]),
+        labels: config.map(image_labels).unwrap_or_default(),
     }
+}
+
+/// Labels of the image, and those of them that it has from its base, when that can be told.
+fn image_labels(config: &ImageConfig) -> Vec<Attribute> {
+    let mut told = labelled(labels(config), names::IMAGE_LABEL, &[]);
+    if let Some(steps) = own_steps(config) {
+        let is_own = |key: &str| {
+            let (plain, quoted) = (format!("{key}="), format!("\"{key}\"="));
+            let mut labelling = steps.iter().filter(|step| step.created_by.contains("LABEL "));
+            labelling.any(|Step { created_by, .. }| {
+                created_by.contains(&plain) || created_by.contains(&quoted)
+            })
+        };
+        told.push(Attribute::text(names::BASE_KNOWN, "yes"));
+        let inherited = labels(config).filter(|(key, _)| !is_own(key));
+        told.extend(labelled(inherited, names::BASE_LABEL, &[]));
+    }
+    told
+}
+
+/// The steps that were taken on a named base: steps within one build name no image but an id.
+fn own_steps(config: &ImageConfig) -> Option<&[Step]> {
+    let steps = config.history.as_deref()?;
+    let is_first = |step: &Step| {
+        let base = step.comment.strip_prefix("FROM ").filter(|base| *base != "scratch");
+        base.is_some_and(|base| reference::parse(base).is_some())
+    };
+    steps.get(steps.iter().rposition(is_first)?..)
 }
 
 fn labels(config: &ImageConfig) -> impl Iterator<Item = (&String, &String)> {
@@ -169,6 +207,34 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_that_no_own_step_gave_are_the_bases() {
+        let step = |by: &str, comment: &str| Step {
+            created_by: format!("/bin/sh -c #(nop) {by}"),
+            comment: comment.to_owned(),
+        };
+        let labels = [("maintainer", "a"), (VERSION, "2"), (REVISION, "c")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let config = ImageConfig {
+            created: None,
+            config: Some(Defaults { labels: Some(labels.into()) }),
+            history: Some(vec![
+                step("LABEL maintainer=a org.opencontainers.image.revision=c", "FROM debian:12"),
+                step("LABEL maintainer=a", "FROM registry.test/base:1"),
+                step("LABEL \"org.opencontainers.image.version\"=\"2\"", "FROM 1319ef94d725"),
+            ]),
+        };
+        let told = image_labels(&config);
+        let base: Vec<&str> =
+            told.iter().filter_map(|one| one.key.strip_prefix(names::BASE_LABEL)).collect();
+        assert_eq!(base, [REVISION]);
+        let elsewhere = ImageConfig { history: None, ..config };
+        assert!(image_labels(&elsewhere).iter().all(|one| one.key.starts_with(names::IMAGE_LABEL)));
+    }
+
+    const VERSION: &str = "org.opencontainers.image.version";
+    const REVISION: &str = "org.opencontainers.image.revision";
     use crate::workload::runtime::storage;
 
     #[test]
