@@ -1,10 +1,8 @@
 //! Images and labels that mislead, with the real daemons: what is not sure stays unset, and no wrong version is
 //! ever claimed.
 
-use std::path::Path;
-
 use shipwake::time::Mono;
-use shipwake_tests::{containerd::Containerd, docker::Daemon, podman::Podman};
+use shipwake_tests::{containerd::Containerd, docker::Daemon};
 
 use crate::station::{Station, check, list};
 
@@ -89,47 +87,6 @@ fn docker() {
         (green, "service.name=web\nservice.namespace=green"),
     ] {
         check_one(&mut station, container.pid, expected);
-    }
-}
-
-#[test]
-fn podman() {
-    let mut podman = Podman::rootful().unwrap();
-    podman.serve().unwrap();
-    let with = |sockets: &str| {
-        Station::with(&["podman", "executable", "host"], |settings| {
-            settings.podman_sockets = list(&[sockets]);
-            settings.podman_storage = list(&[&podman.storage().display().to_string()]);
-        })
-    };
-    podman.import(LATEST, &of("1", SHA)).unwrap();
-    let first = podman.run(&[LATEST]).unwrap();
-    podman.import(LATEST, &of("2", OTHER)).unwrap();
-    let second = podman.run(&[LATEST]).unwrap();
-    podman.podman(&["tag", LATEST, "registry.test/shop/web:9.9"]).unwrap();
-    let retagged = podman.run(&["registry.test/shop/web:9.9"]).unwrap();
-    // Built on another one, without a word of its own, and with one.
-    let base = "registry.test/base:1";
-    podman.add(Path::new("/bin/true")).unwrap();
-    podman.import(base, &of("2", OTHER)).unwrap();
-    let inheriting = "registry.test/till/desk:3";
-    podman.build(inheriting, &format!("FROM {base}\nLABEL unrelated=1\n")).unwrap();
-    let inherits = podman.run(&[inheriting]).unwrap();
-    let own = "registry.test/till/own:latest";
-    podman.build(own, &format!("FROM {base}\nLABEL {VERSION}=3.1\n")).unwrap();
-    let owns = podman.run(&[own]).unwrap();
-    let many = podman.run(&with_image(&many_labels(), LATEST)).unwrap();
-    for socket in [podman.socket(), "/nonexistent/podman.sock".into()] {
-        let mut station = with(&socket.display().to_string());
-        let one = format!("service.version=1\nvcs.ref.head.revision={SHA}");
-        let two = format!("service.version=2\nvcs.ref.head.revision={OTHER}");
-        check_one(&mut station, first.pid, &one);
-        check_one(&mut station, second.pid, &two);
-        check_one(&mut station, retagged.pid, &two);
-        check_one(&mut station, inherits.pid, NOTHING);
-        let own = "service.version=3.1\nvcs.ref.head.revision=\nvcs.repository.url.full=";
-        check_one(&mut station, owns.pid, own);
-        check_one(&mut station, many.pid, &two);
     }
 }
 

@@ -192,16 +192,6 @@ impl Podman {
         Ok(id.trim().trim_start_matches("sha256:").to_owned())
     }
 
-    /// Builds an image by a Dockerfile without context.
-    pub fn build(&self, name: &str, dockerfile: &str) -> Result<()> {
-        let context = self.directory.join("context");
-        fs::create_dir_all(&context)?;
-        fs::write(context.join("Dockerfile"), dockerfile)?;
-        let context = context.display().to_string();
-        self.podman(&["build", "--pull=never", "--network=none", "--tag", name, &context])?;
-        Ok(())
-    }
-
     /// Runs a container without network: `podman run --detach --network none <arguments>`.
     pub fn run(&self, arguments: &[&str]) -> Result<Container> {
         let mut command = self.client();

@@ -69,7 +69,12 @@ pub fn add(directory: &Path, program: &Path) -> Result<()> {
     let name = program.file_name().context("a program has a name")?;
     let bin = directory.join("root/bin");
     fs::create_dir_all(&bin)?;
-    fs::copy(program, bin.join(name))?;
+    let target = bin.join(name);
+    // Not into a file that has other names.
+    if target.exists() {
+        fs::remove_file(&target)?;
+    }
+    fs::copy(program, target)?;
     let tar = directory.join("root.tar");
     if tar.exists() {
         fs::remove_file(tar)?;
