@@ -2,9 +2,12 @@
 //! ever claimed.
 
 use shipwake::time::Mono;
-use shipwake_tests::{containerd::Containerd, docker::Daemon};
+use shipwake_tests::{containerd::Containerd, docker::Daemon, podman::Podman};
 
-use crate::station::{Station, check, list};
+use crate::{
+    local::Folder,
+    station::{Station, check, list},
+};
 
 const VERSION: &str = "org.opencontainers.image.version";
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -122,4 +125,37 @@ fn containerd() {
         let container = daemon.run(namespace, &["--label=nerdctl/name=web"], LATEST).unwrap();
         check(container.pid, &format!("{expected}\ncontainer.name=web"));
     }
+}
+
+/// Images that share all of their layers, built one upon the other: Podman's API names any of them as the parent.
+#[test]
+fn podman() {
+    let mut podman = Podman::rootful().unwrap();
+    podman.import("registry.test/base/os:1", &of("9.9", OTHER)).unwrap();
+    let folder = Folder::new("doubt-podman");
+    let build = |name: &str, steps: &str| {
+        folder.write("Containerfile", steps);
+        let folder = folder.path("");
+        podman.podman(&["build", "--network=none", "--tag", name, &folder]).unwrap();
+    };
+    let based = "registry.test/shop/based:latest";
+    build(based, "FROM registry.test/base/os:1\nLABEL team=core\n");
+    let own = "registry.test/shop/own:latest";
+    build(own, &format!("FROM registry.test/base/os:1\nLABEL {VERSION}=2 {REVISION}={SHA}\n"));
+    let bare = "registry.test/shop/bare:latest";
+    build(bare, &format!("FROM registry.test/base/os:1\nLABEL {VERSION}= {REVISION}= {SOURCE}=\n"));
+    let containers = [based, own, bare].map(|image| podman.run(&[image]).unwrap());
+    let expected = [NOTHING, &*format!("service.version=2\nvcs.ref.head.revision={SHA}"), NOTHING];
+    let check_all = |podman: &Podman| {
+        for (container, expected) in containers.iter().zip(expected) {
+            let mut station = Station::with(&["podman", "executable", "host"], |settings| {
+                settings.podman_sockets = list(&[&podman.socket().display().to_string()]);
+                settings.podman_storage = list(&[&podman.storage().display().to_string()]);
+            });
+            check_one(&mut station, container.pid, expected);
+        }
+    };
+    check_all(&podman);
+    podman.serve().unwrap();
+    check_all(&podman);
 }

@@ -111,7 +111,7 @@ impl Session for Api {
         let Some(container) = found.filter(|container| container.id == id) else {
             return Ok(Told::default());
         };
-        let (image, flaw) = or_flaw(images.get(client, &container.image, allowed).await)?;
+        let (image, flaw) = or_flaw(images.get(client, &container.image, runtime, allowed).await)?;
         let attributes = describe::container(runtime, &container, image.as_deref(), allowed);
         Ok(Told { attributes, flaw })
     }

@@ -30,17 +30,27 @@ pub(in crate::workload) fn container(
     told.0
 }
 
+/// The image that another one was built from.
+pub(super) struct Base {
+    pub image: Image,
+    /// It was written down by who built the other. Podman guesses from layers, which images can share: what such a
+    /// base has the same may be inherited, and what it lacks proves nothing.
+    pub is_recorded: bool,
+}
+
 /// Facts of an image, and of the image it was built from when that is known.
-pub(super) fn image(image: &Image, base: Option<&Image>, allowed: &[String]) -> ImageFacts {
+pub(super) fn image(image: &Image, base: Option<&Base>, allowed: &[String]) -> ImageFacts {
     let Image { id: _, repo_tags, repo_digests, parent: _, created, config } = image;
     let labels = |config: &Option<ImageConfig>, prefix| {
         let labels: Option<&Labels> = config.as_ref().map(|config| &config.labels);
         labelled(labels.into_iter().flatten().flatten(), prefix, allowed)
     };
     let mut facts = labels(config, names::IMAGE_LABEL);
-    if let Some(base) = base {
-        facts.push(Attribute::text(names::BASE_KNOWN, "yes"));
-        facts.extend(labels(&base.config, names::BASE_LABEL));
+    if let Some(Base { image, is_recorded }) = base {
+        if *is_recorded {
+            facts.push(Attribute::text(names::BASE_KNOWN, "yes"));
+        }
+        facts.extend(labels(&image.config, names::BASE_LABEL));
     }
     ImageFacts {
         names: image::kept(repo_tags.iter().flatten()),

@@ -7,7 +7,8 @@ const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 fn parsed(container: &str, image: &str, base: Option<&str>) -> Vec<Attribute> {
     let image: Image = serde_json::from_str(image).unwrap();
-    let base: Option<Image> = base.map(|base| serde_json::from_str(base).unwrap());
+    let base: Option<Base> =
+        base.map(|base| Base { image: serde_json::from_str(base).unwrap(), is_recorded: true });
     let facts = super::image(&image, base.as_ref(), &["team".to_owned()]);
     let parsed: Container = serde_json::from_str(container).unwrap();
     super::container("docker", &parsed, Some(&facts), &["team".to_owned()])

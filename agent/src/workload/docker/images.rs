@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{describe, model::Image};
+use super::{
+    describe::{self, Base},
+    model::Image,
+};
 use crate::workload::{
     cgroup,
     runtime::{cache::Cache, image::ImageFacts, problem::Problem, rest::Client},
@@ -28,6 +31,7 @@ impl Images {
         &mut self,
         client: &Client,
         id: &str,
+        runtime: &str,
         allowed: &[String],
     ) -> Result<Option<Arc<ImageFacts>>, Problem> {
         let key = id.to_owned();
@@ -35,7 +39,8 @@ impl Images {
             return Ok(Some(facts));
         }
         let Some(image) = inspect(client, id).await? else { return Ok(None) };
-        let base = base(client, &image).await?;
+        let is_recorded = runtime == "docker";
+        let base = base(client, &image).await?.map(|image| Base { image, is_recorded });
         let facts = Arc::new(describe::image(&image, base.as_ref(), allowed));
         self.0.put(key, facts.clone());
         Ok(Some(facts))

@@ -152,7 +152,8 @@ fn facts(image: &Image, config: Option<&ImageConfig>) -> ImageFacts {
     }
 }
 
-/// Labels of the image, and those of them that it has from its base, when that can be told.
+/// Labels of the image, and those of them that it has from its base, when that can be told. The others may be
+/// of a step that was taken on it by a tool that writes no history like this.
 fn image_labels(config: &ImageConfig) -> Vec<Attribute> {
     let mut told = labelled(labels(config), names::IMAGE_LABEL, &[]);
     if let Some(steps) = own_steps(config) {
@@ -163,7 +164,6 @@ fn image_labels(config: &ImageConfig) -> Vec<Attribute> {
                 created_by.contains(&plain) || created_by.contains(&quoted)
             })
         };
-        told.push(Attribute::text(names::BASE_KNOWN, "yes"));
         let inherited = labels(config).filter(|(key, _)| !is_own(key));
         told.extend(labelled(inherited, names::BASE_LABEL, &[]));
     }
@@ -207,6 +207,10 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::runtime::storage;
+
+    const VERSION: &str = "org.opencontainers.image.version";
+    const REVISION: &str = "org.opencontainers.image.revision";
 
     #[test]
     fn labels_that_no_own_step_gave_are_the_bases() {
@@ -232,10 +236,6 @@ mod tests {
         let elsewhere = ImageConfig { history: None, ..config };
         assert!(image_labels(&elsewhere).iter().all(|one| one.key.starts_with(names::IMAGE_LABEL)));
     }
-
-    const VERSION: &str = "org.opencontainers.image.version";
-    const REVISION: &str = "org.opencontainers.image.revision";
-    use crate::workload::runtime::storage;
 
     #[test]
     fn what_the_files_say() {

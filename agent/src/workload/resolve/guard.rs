@@ -79,10 +79,10 @@ impl<'a> Known<'a> {
             || self.container_texts(names::IMAGE_LABEL).next().is_some();
         if image_known && self.of_container(names::IMAGE_LABEL, key) != label {
             Origin::Given
-        } else if self.told(names::BASE_KNOWN).is_none() {
-            Origin::Image
         } else if self.of_container(names::BASE_LABEL, key) == label {
             Origin::Inherited
+        } else if self.told(names::BASE_KNOWN).is_none() {
+            Origin::Image
         } else {
             Origin::Own
         }

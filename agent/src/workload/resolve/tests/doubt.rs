@@ -151,6 +151,12 @@ fn a_base_image_never_gives_the_version() {
         "base x=1\nimage org.opencontainers.image.version=3\nimage maintainer=me",
         "service.version=3\nshipwake.deploy.author=me",
     );
+    // What may be the base: what it has the same may be inherited, and what it lacks proves nothing.
+    check(
+        "guess org.opencontainers.image.version=3\nimage org.opencontainers.image.revision={SHA}",
+        "service.version=\nvcs.ref.head.revision={SHA}",
+    );
+    check("guess x=1\nimage org.opencontainers.image.version=3", "service.version=");
     // Given with the container: the user's word.
     check(
         "label org.opencontainers.image.version=3\nlabel maintainer=me",

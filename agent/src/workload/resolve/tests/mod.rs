@@ -12,7 +12,8 @@ const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What is known in a test: lines of `kind key=value`, where kind is `label`, `image` (a label of the
-/// image, and so of the container), `base` (of the base too), `env`, `otel`, `told` (by the source of the
+/// image, and so of the container), `base` (of the base too), `guess` (of what
+/// may be the base), `env`, `otel`, `told` (by the source of the
 /// container), `context`, `file`, `process` (by a source about the main process), `unit`.
 #[derive(Default)]
 struct Case {
@@ -40,6 +41,9 @@ impl Case {
                 "base" => {
                     ["~label.", "~image.label.", "~base.label."].into_iter().for_each(&mut add);
                     container.push(Attribute::text("~base", "yes"));
+                }
+                "guess" => {
+                    ["~label.", "~image.label.", "~base.label."].into_iter().for_each(&mut add);
                 }
                 "told" => add(""),
                 "tag" => container.push(Attribute {
